@@ -1,0 +1,215 @@
+"""The three contracts of balancers. None of them knows a model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mtl._registry import Registry
+from keras_mtl.tasks import TaskSet
+from keras_mtl.tasks.task_set import check_keys
+
+registry = Registry("balancer")
+
+
+class Balancer(keras.layers.Layer):
+    """Turns several losses, or their gradients, into one direction.
+
+    A balancer is a Keras layer, so that its state is saved with the model
+    and resumed. It works on vectors and matrices over the tasks alone:
+    losses `(T,)`, a Gram matrix `(T, T)` or a Jacobian `(T, P)`. Subclass
+    `LossBalancer`, `GradientBalancer` or `CoordinateBalancer`.
+
+    In every contract `present` is a boolean tensor `(T,)`: False for a task
+    without a label in the batch. Its loss, its row and its column are zero,
+    its weight must come out as zero, and the other weights must be those of
+    the problem without it.
+    """
+
+    # Set by the training model before `build`; tests may leave it None.
+    tasks: TaskSet | None = None
+
+    def bind(self, tasks: TaskSet) -> None:
+        """Tells the tasks, in the order of every vector. Called once."""
+        self.tasks = tasks
+
+    def build(self, input_shape: Sequence[int]) -> None:
+        """Creates the state for `input_shape == (T,)`."""
+        self.num_tasks = int(input_shape[0])
+        self.built = True
+
+    def on_epoch_end(self) -> None:
+        """Called after each epoch of `fit`, outside the graph."""
+
+    def logged_loss(self, losses: Any) -> Any:
+        """The scalar that logs call `loss`: by default the plain sum."""
+        return ops.sum(losses)
+
+    def per_task(self, value: Any, argument: str) -> list[float]:
+        """One float per task from a number, a list or a dict by task.
+
+        Raises:
+            ValueError: A wrong length, or keys that are not the tasks.
+        """
+        if isinstance(value, Mapping):
+            if self.tasks is None:
+                raise ValueError(
+                    f"`{argument}` by name needs named tasks. Expected: a list "
+                    f"of {self.num_tasks} numbers. Received: {dict(value)}"
+                )
+            check_keys(value, self.tasks, argument=argument, all_needed=True)
+            return [float(value[name]) for name in self.tasks]
+        if isinstance(value, (int, float)):
+            return [float(value)] * self.num_tasks
+        values = [float(v) for v in value]
+        if len(values) != self.num_tasks:
+            raise ValueError(
+                f"`{argument}` must hold one number for each of the "
+                f"{self.num_tasks} tasks. Received: {values}"
+            )
+        return values
+
+
+class LossBalancer(Balancer):
+    """Balances the losses before any gradient is taken: one backward pass.
+
+    Implement `weights`; or `loss`, if weights are learned by the optimizer or
+    if the objective is not a weighted sum.
+    """
+
+    def weights(self, losses: Any, present: Any) -> Any:
+        """Weights `(T,)` for losses `(T,)`, taken as constants."""
+        raise NotImplementedError
+
+    def loss(self, losses: Any, present: Any) -> Any:
+        """The scalar objective of losses `(T,)`, differentiable in them."""
+        weights = self.weights(ops.stop_gradient(losses), present)
+        return ops.sum(ops.stop_gradient(weights) * losses)
+
+
+class _GradientMethod(Balancer):
+    """What gradient methods share: where gradients are taken, how often.
+
+    Args:
+        wrt: `"variables"`: exact gradients with respect to all shared
+            variables, one backward pass per task through the shared part.
+            `"features"`: with respect to the tensors between the shared part
+            and the heads, one backward pass in all.
+    """
+
+    def __init__(
+        self, wrt: str = "variables", name: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        if wrt not in ("variables", "features"):
+            raise ValueError(
+                "`wrt` must be 'variables' (exact) or 'features' (one backward "
+                f"pass). Received: wrt={wrt!r}"
+            )
+        self.wrt = wrt
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "wrt": self.wrt}
+
+
+class GradientBalancer(_GradientMethod):
+    """Weighs task gradients by their Gram matrix G = J Jᵀ.
+
+    Args:
+        wrt: Where gradients are taken; see `Balancer` methods' guide.
+        update_every: Solve for the weights every so many steps and reuse
+            them in between; steps in between cost one backward pass.
+    """
+
+    # Whether a head's gradient is scaled by its task's weight, too.
+    scales_heads = False
+
+    def __init__(
+        self,
+        wrt: str = "variables",
+        update_every: int = 1,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(wrt=wrt, name=name, **kwargs)
+        if int(update_every) != update_every or update_every < 1:
+            raise ValueError(
+                "`update_every` must be a positive integer: the number of "
+                f"steps that weights are kept. Received: {update_every!r}"
+            )
+        self.update_every = int(update_every)
+
+    def build(self, input_shape: Sequence[int]) -> None:
+        """Creates the state for `input_shape == (T,)`."""
+        super().build(input_shape)
+        if self.update_every > 1:
+            self.steps = self.add_weight(
+                shape=(),
+                dtype="int32",
+                initializer="zeros",
+                trainable=False,
+                name="steps",
+            )
+            self.kept_weights = self.add_weight(
+                shape=(self.num_tasks,),
+                initializer="ones",
+                trainable=False,
+                name="kept_weights",
+            )
+
+    def weights(self, gram: Any, losses: Any, present: Any) -> Any:
+        """Weights `(T,)` of the direction Jᵀw, in the dtype of `gram`."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "update_every": self.update_every}
+
+
+class CoordinateBalancer(_GradientMethod):
+    """Combines task gradients coordinate by coordinate."""
+
+    def combine(self, jacobian: Any, losses: Any, present: Any) -> Any:
+        """The direction `(P,)` of a Jacobian `(T, P)`.
+
+        Called once for each variable (or boundary tensor), so it must treat
+        coordinates alike and apart from each other.
+        """
+        raise NotImplementedError
+
+
+def get(identifier: Any, **kwargs: Any) -> Balancer:
+    """A balancer from its name, its config or itself, as Keras does it.
+
+    Args:
+        identifier: A name ("mgda"), a config dict as from
+            `keras.saving.serialize_keras_object`, or a balancer.
+        **kwargs: Arguments of the constructor, with a name.
+
+    Raises:
+        ValueError: No such balancer.
+
+    Example:
+
+    >>> get("pcgrad", seed=1).seed
+    1
+    """
+    if isinstance(identifier, Balancer):
+        return identifier
+    if isinstance(identifier, str):
+        return registry[identifier](**kwargs)  # type: ignore[no-any-return]
+    if isinstance(identifier, Mapping):
+        revived = keras.saving.deserialize_keras_object(dict(identifier))
+        if isinstance(revived, Balancer):
+            return revived
+    raise ValueError(
+        "`balancer` must be a name, a config or a keras_mtl balancer. "
+        f"Received: {identifier!r}. Names: {', '.join(registry)}."
+    )
+
+
+def serialize(balancer: Balancer | None) -> Any:
+    """The config of a balancer, for `get`."""
+    return keras.saving.serialize_keras_object(balancer)

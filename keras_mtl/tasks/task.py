@@ -1,0 +1,321 @@
+"""One output of a multi-task model: its kind, loss, metrics and head."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from keras_mtl._registry import PACKAGE
+
+KINDS = ("binary", "multiclass", "multilabel", "regression")
+
+# Losses that treat each value on the last axis by itself, so that one
+# missing value need not take the whole row with it.
+_POINTWISE_LOSSES = (
+    keras.losses.BinaryCrossentropy,
+    keras.losses.BinaryFocalCrossentropy,
+    keras.losses.Hinge,
+    keras.losses.Huber,
+    keras.losses.LogCosh,
+    keras.losses.MeanAbsoluteError,
+    keras.losses.MeanAbsolutePercentageError,
+    keras.losses.MeanSquaredError,
+    keras.losses.MeanSquaredLogarithmicError,
+    keras.losses.Poisson,
+    keras.losses.SquaredHinge,
+)
+
+_KIND_OF_LOSS: tuple[tuple[type, str], ...] = (
+    (keras.losses.SparseCategoricalCrossentropy, "multiclass"),
+    (keras.losses.CategoricalCrossentropy, "multiclass"),
+    (keras.losses.CategoricalFocalCrossentropy, "multiclass"),
+    (keras.losses.BinaryCrossentropy, "binary"),
+    (keras.losses.BinaryFocalCrossentropy, "binary"),
+)
+
+# Metrics of which more is better; every other one counts as an error.
+_MORE_IS_BETTER = (
+    "accuracy",
+    "acc",
+    "auc",
+    "precision",
+    "recall",
+    "f1",
+    "fbeta",
+    "iou",
+    "similarity",
+    "r2",
+    "sensitivity",
+    "specificity",
+    "top",
+)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Task:
+    """One output of a model, named by its key in the output dict.
+
+    Each kind brings a loss, metrics and a head that suit it; any of them can
+    be replaced by a Keras loss, metric or layer.
+
+    | kind | labels | loss | metric | head |
+    |---|---|---|---|---|
+    | `"binary"` | 0 or 1, `(batch,)` | binary cross-entropy | accuracy | sigmoid |
+    | `"multiclass"` | class index, `(batch,)` | sparse categorical cross-entropy | accuracy | softmax |
+    | `"multilabel"` | 0 or 1, `(batch, units)` | binary cross-entropy | accuracy | sigmoid |
+    | `"regression"` | floats, `(batch,)` or `(batch, units)` | mean squared error | mean absolute error | linear |
+
+    A label that is NaN, or -1 in the three classification kinds, is missing:
+    it counts in no loss, no metric and no gradient.
+
+    Args:
+        name: The key of the output, of its labels and of its logs.
+        kind: One of `"binary"`, `"multiclass"`, `"multilabel"`,
+            `"regression"`. May be left out where `loss` tells it.
+        units: Number of classes, of labels or of regressed values. Needed by
+            `"multiclass"` and `"multilabel"`; otherwise 1.
+        loss: A Keras loss, its name or a function `(y_true, y_pred)`.
+            Defaults to the kind's.
+        metrics: A list of Keras metrics or their names. The first is the one
+            that models are compared by. Defaults to the kind's.
+        direction: `"max"` if more of the first metric is better, `"min"` if
+            less is; by default told from the metric's name.
+        head: A Keras layer that turns features into this output; by default
+            a `Dense` with the kind's activation, in float32.
+        weight: Factor on the loss, before any balancing. Not negative.
+        unit: What one unit of the output measures ("m", "years"), for
+            reports.
+        class_names: Names of the classes or labels, for reports and exports.
+
+    Raises:
+        ValueError: An argument does not suit the kind; the message tells
+            which and what would.
+
+    Example:
+
+    >>> age = Task("age", "regression", unit="years", loss="huber")
+    >>> age.monitor, age.direction
+    ('age_mae', 'min')
+    >>> Task("digit", "multiclass", units=10).loss.name
+    'sparse_categorical_crossentropy'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: str | None = None,
+        *,
+        units: int | None = None,
+        loss: Any = None,
+        metrics: Sequence[Any] | None = None,
+        direction: str | None = None,
+        head: Any = None,
+        weight: float = 1.0,
+        unit: str | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ValueError(
+                "`name` of a task must be a non-empty string without '/'; it "
+                f"is the key of an output. Received: name={name!r}"
+            )
+        self.name = name
+        resolved = None if loss is None else resolve_loss(loss)
+        if kind is None:
+            kind = _kind_of_loss(resolved, name)
+        if kind not in KINDS:
+            raise ValueError(
+                f"`kind` of task {name!r} must be one of {', '.join(KINDS)}. "
+                f"Received: kind={kind!r}"
+            )
+        if weight < 0:
+            raise ValueError(
+                f"`weight` of task {name!r} must not be negative. "
+                f"Received: weight={weight}"
+            )
+        if direction not in (None, "max", "min"):
+            raise ValueError(
+                f"`direction` of task {name!r} must be 'max' or 'min'. "
+                f"Received: direction={direction!r}"
+            )
+        self.kind = kind
+        self.units = units
+        self.loss = resolved or self._default_loss()
+        self.metrics = (
+            list(metrics) if metrics is not None else self._default_metrics()
+        )
+        self.head = head
+        self.weight = float(weight)
+        self.unit = unit
+        self.class_names = None if class_names is None else list(class_names)
+        self._direction = direction
+        if self.class_names and units and len(self.class_names) != units:
+            raise ValueError(
+                f"`class_names` of task {name!r} must have one name for each "
+                f"of its {units} units. Received: {len(self.class_names)}"
+            )
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, {self.kind!r})"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether labels are classes, of which -1 is none."""
+        return self.kind != "regression"
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether values on the labels' last axis can be missing one by one."""
+        return isinstance(self.loss, _POINTWISE_LOSSES)
+
+    @property
+    def monitor(self) -> str:
+        """The log key of the metric that models are compared by."""
+        if not self.metrics:
+            return f"{self.name}_loss"
+        return f"{self.name}_{metric_name(self.metrics[0])}"
+
+    @property
+    def direction(self) -> str:
+        """`"max"` or `"min"`: where better values of `monitor` lie."""
+        if self._direction:
+            return self._direction
+        metric = self.monitor.removeprefix(f"{self.name}_")
+        return "max" if any(m in metric for m in _MORE_IS_BETTER) else "min"
+
+    def make_head(self, name: str) -> Any:
+        """A new head layer: a copy of `head`, or the kind's default.
+
+        Raises:
+            ValueError: The kind needs `units` and has none.
+        """
+        if self.head is not None:
+            config = keras.saving.serialize_keras_object(self.head)
+            config["config"]["name"] = name
+            return keras.saving.deserialize_keras_object(config)
+        if self.units is None and self.kind in ("multiclass", "multilabel"):
+            raise ValueError(
+                f"`units` of task {self.name!r} is needed to make its head: "
+                f"the number of {'classes' if self.kind == 'multiclass' else 'labels'}. "
+                f"Write Task({self.name!r}, {self.kind!r}, units=…) or pass "
+                "`head`."
+            )
+        activation = {"multiclass": "softmax", "regression": None}.get(
+            self.kind, "sigmoid"
+        )
+        # Probabilities and losses need float32, whatever the policy is.
+        return keras.layers.Dense(
+            self.units or 1, activation=activation, dtype="float32", name=name
+        )
+
+    def _default_loss(self) -> Any:
+        if self.kind == "multiclass":
+            return keras.losses.SparseCategoricalCrossentropy()
+        if self.kind == "regression":
+            return keras.losses.MeanSquaredError()
+        return keras.losses.BinaryCrossentropy()
+
+    def _default_metrics(self) -> list[Any]:
+        return ["mae"] if self.kind == "regression" else ["accuracy"]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, serialized as Keras does."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "units": self.units,
+            "loss": serialize(self.loss),
+            "metrics": [serialize(m) for m in self.metrics],
+            "direction": self._direction,
+            "head": None if self.head is None else serialize(self.head),
+            "weight": self.weight,
+            "unit": self.unit,
+            "class_names": self.class_names,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Task":
+        """The task that `get_config` described."""
+        revive = keras.saving.deserialize_keras_object
+        config = dict(config)
+        name, kind = config.pop("name"), config.pop("kind")
+        for key in ("loss", "head"):
+            if isinstance(config[key], dict):
+                config[key] = revive(config[key])
+        config["metrics"] = [
+            revive(m) if isinstance(m, dict) else m for m in config["metrics"]
+        ]
+        return cls(name, kind, **config)
+
+
+def resolve_loss(identifier: Any) -> Any:
+    """A `keras.losses.Loss` from an instance, a name, a config or a function.
+
+    Raises:
+        ValueError: `identifier` is none of these.
+    """
+    loss = keras.losses.get(identifier)
+    if isinstance(loss, keras.losses.Loss):
+        return loss
+    for cls in vars(keras.losses).values():
+        # `get("mse")` gives the function; its class says more about it.
+        if (
+            isinstance(cls, type)
+            and issubclass(cls, keras.losses.Loss)
+            and cls is not keras.losses.Loss
+            and _snake(cls.__name__) == getattr(loss, "__name__", None)
+        ):
+            return cls()
+    return FunctionLoss(loss)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class FunctionLoss(keras.losses.Loss):
+    """A function `(y_true, y_pred)` as a loss, averaged over the batch."""
+
+    def __init__(
+        self, function: Callable[..., Any], name: str | None = None
+    ) -> None:
+        super().__init__(name=name or getattr(function, "__name__", "loss"))
+        self.function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Losses of the examples, not yet averaged."""
+        return self.function(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """The function by its registered name."""
+        return {
+            "name": self.name,
+            "function": keras.saving.serialize_keras_object(self.function),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "FunctionLoss":
+        """The loss that `get_config` described."""
+        function = keras.saving.deserialize_keras_object(config["function"])
+        return cls(function, name=config["name"])
+
+
+def metric_name(metric: Any) -> str:
+    """The name under which Keras logs a metric."""
+    if isinstance(metric, str):
+        return metric
+    return str(getattr(metric, "name", None) or metric.__name__)
+
+
+def _kind_of_loss(loss: Any, name: str) -> str:
+    if loss is None:
+        raise ValueError(
+            f"`kind` or `loss` of task {name!r} must be given. Expected kind: "
+            f"one of {', '.join(KINDS)}."
+        )
+    for cls, kind in _KIND_OF_LOSS:
+        if isinstance(loss, cls):
+            return kind
+    return "regression"
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)[1:]

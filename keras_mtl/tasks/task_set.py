@@ -1,0 +1,104 @@
+"""The tasks of a model, in a fixed order, by key."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from keras_mtl.tasks.task import Task
+
+
+class TaskSet(Mapping[str, Task]):
+    """An ordered mapping from output keys to tasks.
+
+    Args:
+        tasks: Tasks, or a mapping from names to tasks.
+
+    Raises:
+        ValueError: No task, something that is not a task, or two of one name.
+
+    Example:
+
+    >>> tasks = TaskSet([Task("a", "binary"), Task("b", "regression")])
+    >>> list(tasks), tasks["a"].kind
+    (['a', 'b'], 'binary')
+    """
+
+    def __init__(self, tasks: "Iterable[Task] | Mapping[str, Task]") -> None:
+        if isinstance(tasks, Mapping):
+            tasks = tasks.values()
+        self._tasks: dict[str, Task] = {}
+        for task in tasks:
+            if not isinstance(task, Task):
+                raise ValueError(
+                    "`tasks` must hold keras_mtl.Task objects. "
+                    f"Received: {task!r} of type {type(task).__name__}"
+                )
+            if task.name in self._tasks:
+                raise ValueError(
+                    f"`tasks` must have different names. Received {task.name!r}"
+                    " twice."
+                )
+            self._tasks[task.name] = task
+        if not self._tasks:
+            raise ValueError("`tasks` must hold at least one task.")
+
+    def __getitem__(self, name: str) -> Task:
+        return self._tasks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __repr__(self) -> str:
+        return f"TaskSet({list(self._tasks.values())})"
+
+
+def check_keys(
+    received: Mapping[str, Any] | Any,
+    expected: Iterable[str],
+    *,
+    argument: str,
+    all_needed: bool,
+    remedy: str = "",
+) -> None:
+    """Holds the keys of an argument against the keys that it may have.
+
+    Keras takes some misspelt keys silently, in sorted order; nothing here
+    does.
+
+    Args:
+        received: What the user passed: should be a mapping.
+        expected: The keys that exist.
+        argument: The argument's name, for the message.
+        all_needed: Whether every expected key must be there.
+        remedy: A last sentence on what to do.
+
+    Raises:
+        ValueError: Not a mapping, an unknown key or a missing one.
+    """
+    expected = list(expected)
+    wanted = f"Expected: a dict with the keys {expected}."
+    if not isinstance(received, Mapping):
+        raise ValueError(
+            f"`{argument}` must be a dict keyed by task. {wanted} "
+            f"Received: {type(received).__name__}. {remedy}".rstrip()
+        )
+    keys = [str(k) for k in received]
+    if unknown := [k for k in keys if k not in expected]:
+        hints = []
+        for key in unknown:
+            close = difflib.get_close_matches(key, expected, n=1)
+            hints.append(f"did you mean {close[0]!r}?" if close else "")
+        hint = " ".join(h for h in hints if h)
+        raise ValueError(
+            f"`{argument}` has keys that name no task: {unknown}. {wanted} "
+            f"Received: {keys}. {hint[:1].upper() + hint[1:]} {remedy}".rstrip()
+        )
+    missing = [k for k in expected if k not in keys]
+    if all_needed and missing:
+        raise ValueError(
+            f"`{argument}` lacks the keys {missing}. {wanted} "
+            f"Received: {keys}. {remedy}".rstrip()
+        )
