@@ -1,1 +1,7 @@
-"""analysis."""
+"""Comparisons of methods, and reports on them."""
+
+from keras_mtl.analysis.compare import Progress, compare
+from keras_mtl.analysis.results import Comparison
+from keras_mtl.analysis.verdict import Verdict, verdict
+
+__all__ = ["Comparison", "Progress", "Verdict", "compare", "verdict"]

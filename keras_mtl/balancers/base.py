@@ -1,5 +1,6 @@
 """The three contracts of balancers. None of them knows a model."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,6 +40,10 @@ class Balancer(keras.layers.Layer):
         self.num_tasks = int(input_shape[0])
         self.built = True
 
+    def get_build_config(self) -> None:
+        """None: a revived balancer is built when the model binds its tasks."""
+        return
+
     def on_epoch_end(self) -> None:
         """Called after each epoch of `fit`, outside the graph."""
 
@@ -71,20 +76,62 @@ class Balancer(keras.layers.Layer):
         return values
 
 
+def plain_numbers(
+    value: Any,
+    argument: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> float | list[float] | dict[str, float]:
+    """A number, list or dict of plain floats, as `per_task` and configs want.
+
+    Raises:
+        ValueError: Something in `value` is no finite number in [low, high].
+    """
+    plain: float | list[float] | dict[str, float]
+    try:
+        if isinstance(value, Mapping):
+            plain = {str(name): float(v) for name, v in value.items()}
+            numbers = list(plain.values())
+        elif hasattr(value, "__len__") and not isinstance(value, str):
+            plain = numbers = [float(v) for v in value]
+        else:
+            plain = float(value)
+            numbers = [plain]
+    except (TypeError, ValueError):
+        numbers = [math.nan]
+    if not all(math.isfinite(v) and low <= v <= high for v in numbers):
+        within = "" if math.isinf(low) else f" in [{low:g}, {high:g}]"
+        raise ValueError(
+            f"`{argument}` must be a finite number{within}, a list of one for "
+            f"each task, or a dict by task. Received: {argument}={value!r}"
+        )
+    return plain
+
+
 class LossBalancer(Balancer):
     """Balances the losses before any gradient is taken: one backward pass.
 
-    Implement `weights`; or `loss`, if weights are learned by the optimizer or
+    Implement `task_weights`, and `observe` where they follow from losses seen
+    before. Implement `loss` too, if weights are learned by the optimizer or
     if the objective is not a weighted sum.
     """
 
-    def weights(self, losses: Any, present: Any) -> Any:
-        """Weights `(T,)` for losses `(T,)`, taken as constants."""
+    # Named so because `weights` is what Keras calls a layer's variables.
+    def task_weights(self, losses: Any, present: Any) -> Any:
+        """Weights `(T,)`: the objective's derivative by losses `(T,)`.
+
+        Moves no state, so that it may be called again for logs.
+        """
         raise NotImplementedError
+
+    def observe(self, losses: Any, present: Any) -> None:
+        """Moves the state by the losses of a step. Called once, by `loss`."""
 
     def loss(self, losses: Any, present: Any) -> Any:
         """The scalar objective of losses `(T,)`, differentiable in them."""
-        weights = self.weights(ops.stop_gradient(losses), present)
+        constants = ops.stop_gradient(losses)
+        self.observe(constants, present)
+        weights = self.task_weights(constants, present)
         return ops.sum(ops.stop_gradient(weights) * losses)
 
 
@@ -97,6 +144,9 @@ class _GradientMethod(Balancer):
             `"features"`: with respect to the tensors between the shared part
             and the heads, one backward pass in all.
     """
+
+    # Whether the values of the losses count, not the gradients alone.
+    needs_losses = False
 
     def __init__(
         self, wrt: str = "variables", name: str | None = None, **kwargs: Any
@@ -150,17 +200,23 @@ class GradientBalancer(_GradientMethod):
                 dtype="int32",
                 initializer="zeros",
                 trainable=False,
+                aggregation="only_first_replica",
                 name="steps",
             )
             self.kept_weights = self.add_weight(
                 shape=(self.num_tasks,),
                 initializer="ones",
                 trainable=False,
+                aggregation="mean",
                 name="kept_weights",
             )
 
-    def weights(self, gram: Any, losses: Any, present: Any) -> Any:
-        """Weights `(T,)` of the direction Jᵀw, in the dtype of `gram`."""
+    # Named so because `weights` is what Keras calls a layer's variables.
+    def task_weights(self, gram: Any, losses: Any, present: Any) -> Any:
+        """Weights `(T,)` of the direction Jᵀw, in the dtype of `gram`.
+
+        Moves the state, where there is one: called once a solved step.
+        """
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:

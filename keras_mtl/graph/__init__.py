@@ -1,1 +1,6 @@
-"""graph."""
+"""Which variables and which tensors of a model its tasks share."""
+
+from keras_mtl.graph.partition import Partition, partition
+from keras_mtl.graph.unroll import Step, UnrolledGraph, unroll
+
+__all__ = ["Partition", "Step", "UnrolledGraph", "partition", "unroll"]

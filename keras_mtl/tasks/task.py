@@ -1,5 +1,6 @@
 """One output of a multi-task model: its kind, loss, metrics and head."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -182,6 +183,12 @@ class Task:
             return self._direction
         metric = self.monitor.removeprefix(f"{self.name}_")
         return "max" if any(m in metric for m in _MORE_IS_BETTER) else "min"
+
+    def with_loss(self, loss: Any) -> "Task":
+        """The same task under another loss."""
+        changed = copy.copy(self)
+        changed.loss = resolve_loss(loss)
+        return changed
 
     def make_head(self, name: str) -> Any:
         """A new head layer: a copy of `head`, or the kind's default.

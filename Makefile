@@ -1,0 +1,86 @@
+# Each target makes the environment that it needs; nothing but make and a
+# Python 3.11 to 3.13 has to be there. PYTHON=... picks another interpreter.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-slow test-lowest lint bench clean
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+LOWEST := .venv-lowest
+BIN := $(VENV)/bin
+METADATA := pyproject.toml setup.py
+
+# The first interpreter that runs (a shim may be there and fail) and fits.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+FIND_PYTHON := for python in $(PYTHON) python3 python3.13 python3.12 \
+    python3.11; do \
+      if "$$python" -c "$(FITS)" >/dev/null 2>&1; then break; fi; python=; \
+    done; \
+    if [ -z "$$python" ]; then \
+      echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it with" \
+        "make PYTHON=/path/to/python3" >&2; exit 1; \
+    fi
+
+help:
+	@echo "make demo         train and compare the models of recipes/digits.py"
+	@echo "make test         the tests, without the slow ones"
+	@echo "make test-slow    the slow tests"
+	@echo "make test-lowest  the tests, on the oldest versions that we allow"
+	@echo "make lint         style, types, imports and spelling"
+	@echo "make bench        the benchmarks"
+	@echo "make clean        remove environments and caches"
+
+demo: $(VENV)/.base
+	$(BIN)/keras-mtl compare recipes/digits.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# Old packages use what newer ones beside them have deprecated.
+test-lowest: $(LOWEST)/.test
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" \
+	  -W ignore::DeprecationWarning
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .pytest_cache \
+	  .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: one for each set of packages, remade when the metadata change.
+$(VENV)/.base: $(METADATA)
+	@$(FIND_PYTHON); "$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	touch $@
+
+# Every lower bound `name>=version` of pyproject.toml as `name==version`.
+PIN := import pathlib, tomllib; \
+    project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]; \
+    wanted = project["dependencies"] + project["optional-dependencies"]["test"]; \
+    print("\n".join(line.replace(">=", "==") for line in wanted))
+
+$(LOWEST)/.test: $(METADATA)
+	@$(FIND_PYTHON); "$$python" -m venv $(LOWEST)
+	$(LOWEST)/bin/python -c '$(PIN)' > $(LOWEST)/pins.txt
+	$(LOWEST)/bin/python -m pip install --quiet \
+	  --requirement $(LOWEST)/pins.txt --editable .
+	touch $@

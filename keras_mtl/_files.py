@@ -1,0 +1,174 @@
+"""Files and directories that appear whole or not at all."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+
+
+class CannotWriteError(OSError):
+    """A place cannot be written to; the message tells why and what to do."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"Cannot write to `path`: {reason}. Received: {str(path)!r}; "
+            "choose a directory that you may write to and that has room."
+        )
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a UTF-8 file: readers see the old text or all of the new.
+
+    Args:
+        path: The file. Missing parent directories are made.
+        text: What it is to hold.
+
+    Raises:
+        CannotWriteError: The file cannot be written.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes a file: readers see the old bytes or all of the new.
+
+    Args:
+        path: The file. Missing parent directories are made.
+        data: What it is to hold.
+
+    Raises:
+        CannotWriteError: The file cannot be written.
+    """
+    path = Path(path)
+    staged = _sibling(path)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # Not `tempfile`: its files can be read by their owner alone.
+            with staged.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(staged, path)
+        finally:
+            staged.unlink(missing_ok=True)
+        _sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def staged_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """A directory to fill, which becomes `target` when the block succeeds.
+
+    Until then it is a hidden sibling of `target`; when the block raises, it
+    is removed. A process that is killed leaves the hidden directory behind.
+
+    Args:
+        target: The directory to make; must not exist.
+
+    Yields:
+        The directory to write into.
+
+    Raises:
+        FileExistsError: `target` exists, also if it came to be meanwhile.
+        CannotWriteError: The directory cannot be made or written.
+
+    Example:
+    >>> with staged_directory("runs/first") as staged:  # doctest: +SKIP
+    ...     (staged / "log.txt").write_text("all of it, or nothing")
+    """
+    target = Path(target)
+    if os.path.lexists(target):
+        raise _exists(target)
+    with hidden_directory(target) as staged:
+        yield staged
+        publish(staged, target)
+
+
+@contextlib.contextmanager
+def hidden_directory(beside: Path) -> Iterator[Path]:
+    """A new directory beside a path, gone after the block unless published.
+
+    Its name starts with a dot.
+    """
+    staged = _sibling(beside)
+    with _explained(beside.parent):
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        staged.mkdir()
+    try:
+        yield staged
+    except OSError as error:
+        if error.errno in _FULL:
+            raise CannotWriteError(beside.parent, _reason(error)) from error
+        raise
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def publish(staged: Path, target: Path) -> None:
+    """Renames a directory to a name that must be free, once it is on disk.
+
+    Args:
+        staged: The directory.
+        target: Its new name, on the same file system.
+
+    Raises:
+        FileExistsError: `target` exists.
+        CannotWriteError: The directory cannot be renamed.
+    """
+    with _explained(target.parent):
+        for folder, _, names in os.walk(staged):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    os.fsync(file.fileno())
+            _sync_directory(Path(folder))
+        if os.path.lexists(target):
+            raise _exists(target)
+        try:
+            # Fails where another process has just published a directory.
+            os.rename(staged, target)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                raise _exists(target) from error
+            raise
+        _sync_directory(target.parent)
+
+
+def _sibling(path: Path) -> Path:
+    return path.parent / f".{path.name}-{secrets.token_hex(6)}.tmp"
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name == "nt":  # directories cannot be opened there
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # says already what is wrong
+            raise
+        raise CannotWriteError(path, _reason(error)) from error
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _exists(target: Path) -> FileExistsError:
+    return FileExistsError(
+        "`target` must not exist, so that nothing is overwritten. "
+        f"Received: {str(target)!r}; choose another name or remove it."
+    )

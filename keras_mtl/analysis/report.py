@@ -1,0 +1,114 @@
+"""A comparison as one HTML file that stands alone, and one picture."""
+
+import base64
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib
+from matplotlib.figure import Figure
+
+from keras_mtl import _files
+from keras_mtl.analysis import plots
+from keras_mtl.analysis.results import SINGLE, Comparison, Spread
+from keras_mtl.analysis.verdict import RULE, percent, verdict
+
+REPORT = "report.html"
+PICTURE = "report.png"
+
+
+def write_report(comparison: Comparison, directory: Path) -> None:
+    """Writes `report.html` and `report.png` into a directory."""
+    picture = io.BytesIO()
+    plots.bars(comparison).savefig(picture, format="png", dpi=150)
+    _files.write_bytes(directory / PICTURE, picture.getvalue())
+    _files.write_text(directory / REPORT, render(comparison))
+
+
+def render(comparison: Comparison) -> str:
+    """The HTML of the report."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["spread"] = format_spread
+    environment.filters["percent"] = percent
+    environment.filters["milliseconds"] = _milliseconds
+    text = Path(__file__).with_name(REPORT).read_text(encoding="utf-8")
+    return environment.from_string(text).render(
+        comparison=comparison,
+        summaries=comparison.summaries(),
+        single=SINGLE,
+        chosen=comparison.chosen,
+        verdict=verdict(comparison),
+        rule=RULE,
+        config=comparison.config,
+        settings=_settings(comparison),
+        bars=_image(plots.bars(comparison)),
+        curves=_image(plots.learning_curves(comparison)),
+        weights=_image(plots.task_weights(comparison)),
+        cosine=_image(plots.smallest_cosine(comparison)),
+    )
+
+
+def format_spread(spread: Spread, digits: int = 4) -> str:
+    """Such as "0.9512 ± 0.0031"; the mean alone where there is no spread."""
+    if math.isnan(spread.mean):
+        return "undefined"
+    # As many decimals as show `digits` figures of the mean.
+    size = max(abs(spread.mean), 1e-9)
+    decimals = max(0, digits - 1 - max(math.floor(math.log10(size)), -1))
+    text = f"{spread.mean:.{decimals}f}"
+    if math.isnan(spread.sd):
+        return text
+    return f"{text} ± {spread.sd:.{decimals}f}"
+
+
+def _milliseconds(quartiles: tuple[float, float, float]) -> str:
+    low, middle, high = (1e3 * q for q in quartiles)
+    return f"{middle:.2f} ms ({low:.2f} to {high:.2f})"
+
+
+def _settings(comparison: Comparison) -> dict[str, str]:
+    """What was run, by the words of the report."""
+    config = comparison.config
+    seeds = ", ".join(map(str, comparison.seeds))
+    rows = {
+        "Command": config.get("command"),
+        "Recipe": config.get("file"),
+        "Data": comparison.source,
+        "Budget of each training": f"{comparison.epochs} epochs, batches of "
+        f"{comparison.batch_size}, optimizer {_optimizer(config)}",
+        "Seeds": seeds,
+        "Started": config.get("started"),
+        "Versions": ", ".join(
+            f"{k} {v}" for k, v in config.get("versions", {}).items()
+        ),
+        "Machine": config.get("machine"),
+    }
+    return {k: str(v) for k, v in rows.items() if v}
+
+
+def _optimizer(config: dict[str, Any]) -> str:
+    optimizer = config.get("optimizer") or {}
+    rate = optimizer.get("config", {}).get("learning_rate")
+    name = str(optimizer.get("class_name", "unknown"))
+    if isinstance(rate, (int, float)):
+        return f"{name} with learning rate {rate:.3g}"
+    return name
+
+
+def _image(figure: Figure | None) -> str | None:
+    """A picture as a data URI."""
+    if figure is None:
+        return None
+    out = io.StringIO()
+    # Text as outlines: it looks the same wherever the file is opened.
+    with matplotlib.rc_context({"svg.fonttype": "path"}):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    data = base64.b64encode(out.getvalue().encode()).decode()
+    return f"data:image/svg+xml;base64,{data}"

@@ -1,0 +1,208 @@
+"""Trains a recipe's model once, the same way for every command."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+
+from keras_mtl import balancers
+from keras_mtl.analysis.batches import Batches
+from keras_mtl.analysis.results import EQUAL
+from keras_mtl.recipe import Recipe, Splits
+from keras_mtl.tasks import TaskSet
+from keras_mtl.tasks.task_set import check_keys
+from keras_mtl.training import MultiTaskModel
+
+
+def build_model(
+    recipe: Recipe, tasks: TaskSet, balancer: Any = None
+) -> MultiTaskModel:
+    """The recipe's model for some of its tasks, compiled.
+
+    Raises:
+        ValueError: `recipe.build` gave something else.
+    """
+    hp = keras_tuner.HyperParameters()
+    model = recipe.build(hp, tasks)
+    if not isinstance(model, MultiTaskModel):
+        raise ValueError(
+            f"`build` of recipe {recipe.name!r} must return a "
+            f"keras_mtl.MultiTaskModel. Received: {type(model).__name__}"
+        )
+    check_keys(
+        model.tasks,
+        tasks,
+        argument=f"build of recipe {recipe.name!r}",
+        all_needed=True,
+        remedy="Make the outputs from the `tasks` that `build` is given.",
+    )
+    model.compile(_optimizer(recipe.optimizer, hp), balancer=balancer)
+    return model
+
+
+def train_once(
+    recipe: Recipe,
+    splits: Splits,
+    tasks: TaskSet,
+    balancer: Any = None,
+    *,
+    seed: int,
+    epochs: int,
+    callbacks: Sequence[Any] = (),
+    model: MultiTaskModel | None = None,
+    initial_epoch: int = 0,
+) -> tuple[MultiTaskModel, dict[str, list[float]], float]:
+    """Trains one model, single-task or shared, on the training data.
+
+    Args:
+        recipe: Says how.
+        splits: From `load_splits`.
+        tasks: Some or all of the recipe's tasks.
+        balancer: A name or config; None for equal weights.
+        seed: Of the initial weights, of layers that draw random numbers and,
+            for arrays, of the data order; a `tf.data.Dataset` brings its own
+            order.
+        epochs: The epoch to end with.
+        callbacks: Keras callbacks.
+        model: A model to train further instead of a new one.
+        initial_epoch: The epoch to go on with.
+
+    Returns:
+        The model, the logs of each epoch and the seconds that `fit` took.
+    """
+    keras.utils.set_random_seed(seed)
+    if model is None:
+        model = build_model(recipe, tasks, balancer)
+    train = _for_tasks(splits.train, tasks)
+    callbacks = list(callbacks)
+    if isinstance(train, tuple):
+        train = Batches(*train, recipe.batch_size, seed)
+        callbacks.append(train.callback)
+    validation = _for_tasks(splits.validation, tasks)
+    start = time.perf_counter()
+    history = model.fit(
+        train,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        validation_data=validation,
+        validation_batch_size=(
+            recipe.batch_size if isinstance(validation, tuple) else None
+        ),
+        callbacks=callbacks,
+        verbose=0,
+    )
+    seconds = time.perf_counter() - start
+    return model, {k: _floats(v) for k, v in history.history.items()}, seconds
+
+
+def evaluate(
+    model: MultiTaskModel, data: Any, tasks: TaskSet, batch_size: int
+) -> dict[str, float]:
+    """The judging metric of each task on one of the splits."""
+    data = _for_tasks(data, tasks)
+    if isinstance(data, tuple):
+        x, y = data
+        logs = model.evaluate(
+            x, y, batch_size=batch_size, return_dict=True, verbose=0
+        )
+    else:
+        logs = model.evaluate(data, return_dict=True, verbose=0)
+    return {name: float(logs[task.monitor]) for name, task in tasks.items()}
+
+
+def load_splits(
+    recipe: Recipe, source: str, data_dir: str | None = None
+) -> Splits:
+    """The recipe's data, its labels held against the tasks.
+
+    Raises:
+        ValueError: Not three splits, or labels that are not the tasks'.
+    """
+    splits = recipe.load(source, data_dir)
+    if not isinstance(splits, tuple) or len(splits) != 3:
+        raise ValueError(
+            f"`load` of recipe {recipe.name!r} must return "
+            "keras_mtl.Splits(train, validation, test). "
+            f"Received: {type(splits).__name__}"
+        )
+    splits = Splits(*splits)
+    for name, split in splits._asdict().items():
+        if isinstance(split, tuple):
+            if len(split) != 2:
+                raise ValueError(
+                    f"`{name}` of recipe {recipe.name!r} must be (x, y) or a "
+                    f"tf.data.Dataset. Received: {len(split)} values"
+                )
+            check_keys(
+                split[1],
+                recipe.tasks,
+                argument=f"y of {name}",
+                all_needed=True,
+            )
+        elif not hasattr(split, "map"):
+            raise ValueError(
+                f"`{name}` of recipe {recipe.name!r} must be (x, y) or a "
+                f"tf.data.Dataset. Received: {type(split).__name__}"
+            )
+    return splits
+
+
+def first_batch(data: Any, batch_size: int) -> Any:
+    """Inputs of the first examples of a split."""
+    if not isinstance(data, tuple):
+        return next(iter(data))[0]
+    x = data[0]
+    if isinstance(x, Mapping):
+        return {key: array[:batch_size] for key, array in x.items()}
+    return x[:batch_size]
+
+
+def named_balancers(identifiers: Iterable[Any]) -> dict[str, Any]:
+    """Configs by a name to show; each makes a fresh balancer.
+
+    Args:
+        identifiers: Names, configs or instances; None for equal weights.
+
+    Raises:
+        ValueError: No such balancer.
+    """
+    named: dict[str, Any] = {}
+    for identifier in identifiers:
+        if identifier is None:
+            named[EQUAL] = None
+            continue
+        balancer = balancers.get(identifier)
+        name = next(n for n in balancers.registry if _is(balancer, n))
+        label, number = name, 2
+        while label in named:
+            label, number = f"{name} {number}", number + 1
+        named[label] = balancers.serialize(balancer)
+    return named
+
+
+def _is(balancer: Any, name: str) -> bool:
+    return type(balancer) is balancers.registry[name]
+
+
+def _optimizer(optimizer: Any, hp: Any) -> Any:
+    # Every model needs an optimizer of its own: it holds state.
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return type(optimizer).from_config(optimizer.get_config())
+    if callable(optimizer):
+        return optimizer(hp)
+    return keras.optimizers.get(optimizer)
+
+
+def _for_tasks(data: Any, tasks: TaskSet) -> Any:
+    """The split with the labels of some tasks alone."""
+    names = list(tasks)
+    if isinstance(data, tuple):
+        x, y = data
+        return x, {name: y[name] for name in names}
+    return data.map(lambda x, y: (x, {name: y[name] for name in names}))
+
+
+def _floats(values: Sequence[Any]) -> list[float]:
+    return [float(value) for value in values]

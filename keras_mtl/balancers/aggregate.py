@@ -1,0 +1,150 @@
+"""Balancing outside a model: a Jacobian in, a direction out."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mtl.balancers.base import (
+    Balancer,
+    CoordinateBalancer,
+    LossBalancer,
+    get,
+)
+from keras_mtl.linalg import at_least_float32, gram
+
+
+def aggregate(
+    method: Any, jacobian: Any, losses: Any = None, present: Any = None
+) -> tuple[Any, Any]:
+    """Combines the rows of a Jacobian as a balancer would in training.
+
+    For training loops of one's own, and to try a method on a matrix. A
+    balancer instance is built at its first use and keeps its state from call
+    to call; a name or a config starts afresh each time.
+
+    Args:
+        method: A balancer, its name or its config.
+        jacobian: Task gradients `(T, P)`, one row a task.
+        losses: Losses `(T,)`. Needed by balancers of losses, and by those
+            gradient methods that look at them.
+        present: Which tasks have labels, boolean `(T,)`; by default all.
+
+    Returns:
+        The direction `(P,)`, to descend along its negative, and the weights
+        `(T,)` with direction = Jᵀw, or None for a method that has none.
+        NumPy arrays for NumPy arrays or lists, else tensors, in the dtype
+        given; half precision is worked out in float32.
+
+    Raises:
+        ValueError: The Jacobian has no two axes, is empty or is not finite;
+            `losses` or `present` are missing or of another length.
+
+    Example:
+
+    >>> direction, weights = aggregate("imtlg", [[-4.0, 1.0], [6.0, 1.0]])
+    >>> [round(d, 2) for d in direction.tolist()]
+    [0.08, 1.0]
+    """
+    method = get(method)
+    as_numpy = not keras.ops.is_tensor(jacobian)
+    rows = _floats(jacobian)
+    _check_jacobian(rows)
+    num_tasks = int(rows.shape[0])
+    if losses is None and (
+        isinstance(method, LossBalancer) or method.needs_losses
+    ):
+        raise ValueError(
+            f"`losses` is needed by {type(method).__name__}: the loss of each "
+            f"of the {num_tasks} tasks. Received: losses=None"
+        )
+    dtype = rows.dtype
+    rows = at_least_float32(rows)
+    if losses is None:
+        losses = np.ones(num_tasks)
+    losses = ops.cast(_vector(losses, num_tasks, "losses"), rows.dtype)
+    if present is None:
+        present = np.ones(num_tasks, dtype=bool)
+    present = ops.cast(_vector(present, num_tasks, "present"), "bool")
+    rows = ops.where(present[:, None], rows, ops.zeros_like(rows))
+    losses = ops.where(present, losses, ops.zeros_like(losses))
+    _build(method, num_tasks)
+
+    direction, weights = _combine(method, rows, losses, present)
+    direction = ops.cast(direction, dtype)
+    weights = None if weights is None else ops.cast(weights, dtype)
+    if not as_numpy:
+        return direction, weights
+    return (
+        ops.convert_to_numpy(direction),
+        None if weights is None else ops.convert_to_numpy(weights),
+    )
+
+
+def _combine(
+    method: Balancer, rows: Any, losses: Any, present: Any
+) -> tuple[Any, Any]:
+    if isinstance(method, CoordinateBalancer):
+        return method.combine(rows, losses, present), None
+    if isinstance(method, LossBalancer):
+        method.observe(losses, present)
+        weights = method.task_weights(losses, present)
+    else:
+        weights = method.task_weights(gram(rows), losses, present)
+    return ops.matmul(weights[None, :], rows)[0], weights
+
+
+def _build(method: Balancer, num_tasks: int) -> None:
+    if not method.built:
+        method.build((num_tasks,))
+    if method.num_tasks != num_tasks:
+        raise ValueError(
+            f"`jacobian` must have {method.num_tasks} rows, as many as the "
+            f"tasks that {type(method).__name__} was built for. "
+            f"Received: {num_tasks} rows. Pass a new balancer."
+        )
+
+
+def _floats(value: Any) -> Any:
+    if not keras.ops.is_tensor(value):
+        value = np.asarray(value)
+        # Python's numbers carry no precision; arrays do.
+        if value.dtype.kind not in "fV":
+            value = value.astype(keras.config.floatx())
+    return ops.convert_to_tensor(value)
+
+
+def _vector(value: Any, num_tasks: int, argument: str) -> Any:
+    value = ops.convert_to_tensor(value)
+    if tuple(value.shape) != (num_tasks,):
+        raise ValueError(
+            f"`{argument}` must hold one value for each of the {num_tasks} "
+            f"rows of `jacobian`. Received: shape {tuple(value.shape)}"
+        )
+    return value
+
+
+def _check_jacobian(rows: Any) -> None:
+    if len(rows.shape) != 2:
+        raise ValueError(
+            "`jacobian` must have two axes (tasks, parameters), one gradient "
+            f"a row. Received: shape {tuple(rows.shape)}. Flatten and "
+            "concatenate the gradients of each task."
+        )
+    if 0 in tuple(rows.shape):
+        raise ValueError(
+            "`jacobian` must have at least one row and one column. "
+            f"Received: shape {tuple(rows.shape)}"
+        )
+    try:
+        values = ops.convert_to_numpy(rows)
+    except (AttributeError, NotImplementedError, TypeError):
+        return  # Inside a compiled graph there are no values to look at yet.
+    bad = ~np.isfinite(values.astype("float64")).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            "`jacobian` must be finite. Received: NaN or infinity in rows "
+            f"{np.flatnonzero(bad).tolist()}. Look for a diverged loss or a "
+            "float16 overflow in those tasks."
+        )

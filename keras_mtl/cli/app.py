@@ -1,0 +1,82 @@
+"""The commands of `keras-mtl`, their common options and their exit codes.
+
+Nothing in this package imports Keras when it is imported itself, so that
+`--help` answers at once.
+"""
+
+import os
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from keras_mtl._version import __version__
+from keras_mtl.cli.balancers import balancers
+from keras_mtl.cli.check import check
+from keras_mtl.cli.compare import compare
+from keras_mtl.cli.export import export
+from keras_mtl.cli.train import train
+
+
+class _Commands(TyperGroup):
+    """Turns errors that tell what is wrong into one paragraph and a code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            Console(stderr=True).print("Interrupted.")
+            raise typer.Exit(130) from None
+        except (ValueError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            Console(stderr=True).print(
+                f"Error: {error}", markup=False, highlight=False
+            )
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    name="keras-mtl",
+    help="Train, compare, export and check multi-task Keras models.",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"keras-mtl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of errors.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version.",
+            callback=_show_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    # TensorFlow reads it once, when it is first imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+for command in (train, compare, export, check, balancers):
+    app.command()(command)
+
+
+def main() -> None:
+    """The entry point."""
+    app()

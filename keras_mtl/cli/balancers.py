@@ -1,0 +1,49 @@
+"""`keras-mtl balancers`: the methods that there are."""
+
+import re
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def balancers() -> None:
+    """List the balancers."""
+    from keras_mtl.balancers import registry
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("works on")
+    table.add_column("what it does")
+    table.add_column("paper", overflow="fold")
+    for name in registry:
+        method = registry[name]
+        text = method.__doc__ or ""
+        table.add_row(name, _contract(method), _first_line(text), _paper(text))
+    Console().print(table)
+
+
+def _contract(method: object) -> str:
+    from keras_mtl.balancers import (
+        CoordinateBalancer,
+        GradientBalancer,
+        LossBalancer,
+    )
+
+    for base, contract in (
+        (LossBalancer, "loss"),
+        (GradientBalancer, "gradient"),
+        (CoordinateBalancer, "coordinate"),
+    ):
+        if isinstance(method, type) and issubclass(method, base):
+            return contract
+    return ""
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n")[0]
+
+
+def _paper(text: str) -> str:
+    link = re.search(r"https?://[^\s)>\]]+", text)
+    return link[0].rstrip(".,") if link else ""

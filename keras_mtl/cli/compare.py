@@ -1,0 +1,74 @@
+"""`keras-mtl compare`: does sharing help?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from keras_mtl.cli import options
+
+
+def compare(
+    file: options.RecipeFile,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How often everything is trained.")
+    ] = 3,
+    epochs: options.Epochs = None,
+    balancer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A balancer to compare; may be repeated. "
+            "[default: the recipe's]",
+        ),
+    ] = None,
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    out: options.Out = Path("runs"),
+    saved_models: options.SavedModels = Path("saved_models"),
+) -> None:
+    """Compare one model for all tasks with a model for each.
+
+    Trains every task alone and all tasks together, with equal weights and
+    with each balancer, on the same budget and several seeds. Writes a report
+    and exports the best shared model for TF Serving.
+    """
+    from keras_mtl import analysis
+    from keras_mtl.analysis.compare import MODEL
+    from keras_mtl.cli.export import export_file
+    from keras_mtl.cli.origin import origin
+    from keras_mtl.cli.progress import Bars, show
+    from keras_mtl.cli.tables import print_comparison
+    from keras_mtl.recipe import load_recipe
+
+    recipe = load_recipe(file)
+    with Bars("trainings", "epochs") as bars:
+        comparison, run = analysis.compare(
+            recipe,
+            source=data,
+            data_dir=None if data_dir is None else str(data_dir),
+            seeds=seeds,
+            epochs=epochs,
+            balancers=balancer,
+            out=out,
+            origin=origin(file),
+            on_progress=lambda progress: show(bars, progress),
+        )
+    console = Console()
+    print_comparison(console, comparison)
+    console.print()
+    for name, path in (
+        ("report", run / "report.html"),
+        ("picture", run / "report.png"),
+        ("model", run / MODEL),
+    ):
+        console.print(
+            f"{name:9}{path}", soft_wrap=True, markup=False, highlight=False
+        )
+    export_file(
+        console,
+        run / MODEL,
+        saved_models / recipe.name,
+        before=[f"tensorboard --logdir {run / 'tensorboard'}"],
+    )

@@ -1,0 +1,85 @@
+"""`keras-mtl export`: a trained model as TF Serving wants it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from keras_mtl.cli import options
+
+
+def export(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_OR_FILE", help="A run's directory or a .keras file."
+        ),
+    ],
+    out: options.SavedModels = Path("saved_models"),
+) -> None:
+    """Export a trained model for TF Serving and check it."""
+    file, config = _find(model)
+    if (recipe := Path(config.get("file", ""))).is_file():
+        from keras_mtl.recipe import load_recipe
+
+        load_recipe(recipe)  # registers its layers with Keras
+    export_file(Console(), file, out / config.get("recipe", file.stem))
+
+
+def export_file(
+    console: Console,
+    file: Path,
+    model_dir: Path,
+    before: Sequence[str] = (),
+) -> None:
+    """Exports a `.keras` file, checks it and prints what to type next.
+
+    Args:
+        console: Where to print.
+        file: The `.keras` file.
+        model_dir: The directory of the model's versions.
+        before: Commands to print before those of serving.
+
+    Raises:
+        typer.Exit: With code 1, if the export or its check fails.
+    """
+    import keras
+
+    from keras_mtl import serving
+    from keras_mtl.cli.tables import print_check
+
+    try:
+        trained: Any = keras.models.load_model(file)
+        version_dir = serving.export(trained, model_dir)
+        report = serving.check(version_dir)
+    except ValueError as error:
+        Console(stderr=True).print(
+            f"The export failed: {error}", markup=False, highlight=False
+        )
+        raise typer.Exit(1) from None
+    print_check(console, report)
+    if not report.ok:
+        raise typer.Exit(1)
+    console.print("\nNext:")
+    for command in (*before, *serving.next_commands(version_dir).values()):
+        console.print(
+            f"  {command}", soft_wrap=True, markup=False, highlight=False
+        )
+
+
+def _find(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The `.keras` file and the config of its run, if it has one."""
+    file = path / "model.keras" if path.is_dir() else path
+    if file.suffix != ".keras" or not file.is_file():
+        raise ValueError(
+            "Expected a run's directory with a model.keras, or a .keras file. "
+            f"Received: {path}"
+        )
+    try:
+        config = json.loads((file.parent / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        config = {}
+    return file, config if isinstance(config, dict) else {}

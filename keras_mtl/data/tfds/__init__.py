@@ -1,0 +1,13 @@
+"""Data sets for TensorFlow Datasets; importing this registers them.
+
+```python
+import keras_mtl.data.tfds
+import tensorflow_datasets as tfds
+
+tfds.builder("multi_digits/mnist", data_dir=...).download_and_prepare()
+```
+"""
+
+from keras_mtl.data.tfds.multi_digits import MultiDigits
+
+__all__ = ["MultiDigits"]

@@ -1,0 +1,87 @@
+"""Quadratic programs over non-negative variables."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_mtl.linalg.pivoting import block, pivot, refine
+from keras_mtl.linalg.precision import epsilon, smallest
+
+
+def nonnegative_quadratic(matrix: Any, linear: Any, allowed: Any) -> Any:
+    """argmin ½xᵀQx − cᵀx over x ≥ 0, exactly, by an active set.
+
+    Lawson and Hanson's method: variables enter the support by the steepest
+    slope and leave it where the segment to the support's minimum meets a
+    bound, so the objective falls and no support comes twice.
+
+    Args:
+        matrix: Q `(T, T)`, positive semi-definite, with a diagonal near 1.
+        linear: c `(T,)`, in the range of Q, else the minimum is at infinity.
+        allowed: Which variables may differ from zero, boolean `(T,)`.
+
+    Returns:
+        x `(T,)`.
+    """
+    size = matrix.shape[0]
+    eps, tiny = epsilon(matrix), smallest(matrix)
+    indices = ops.arange(size)
+    nobody = ops.zeros((size,), dtype="bool")
+    zeros = ops.zeros_like(linear)
+    infinite = ops.full_like(linear, float("inf"))
+
+    def unfinished(
+        tableau: Any, x: Any, support: Any, blocked: Any, done: Any
+    ) -> Any:
+        return ops.logical_not(done)
+
+    def step(
+        tableau: Any, x: Any, support: Any, blocked: Any, done: Any
+    ) -> Any:
+        basic = tableau[:, -1]
+        target = ops.where(support, basic, zeros)
+        outside = ops.logical_and(support, target <= 0)
+        leaves = ops.any(outside)
+        shares = ops.where(
+            outside, x / ops.maximum(x - target, tiny), infinite
+        )
+        share = ops.minimum(ops.min(shares), 1.0)
+        x = x + share * (target - x)
+
+        candidates = ops.logical_and(allowed, ops.logical_not(support))
+        candidates = ops.logical_and(candidates, ops.logical_not(blocked))
+        slopes = ops.where(candidates, basic, zeros)
+        tolerance = 8 * eps * (1.0 + ops.sum(ops.abs(x)))
+        improves = ops.min(slopes) < -tolerance
+
+        index = ops.where(leaves, ops.argmin(shares), ops.argmin(slopes))
+        chosen = indices == ops.cast(index, indices.dtype)
+        x = ops.where(ops.logical_and(chosen, leaves), zeros, x)
+        value = ops.take(ops.diagonal(tableau), index)
+        # A variable that depends on the support cannot improve on it: its
+        # slope is noise.
+        usable = ops.logical_or(leaves, value > 8 * eps)
+        moves = ops.logical_and(ops.logical_or(leaves, improves), usable)
+        tableau = ops.where(moves, pivot(tableau, index), tableau)
+        support = ops.logical_xor(support, ops.logical_and(chosen, moves))
+        stuck = ops.logical_or(
+            ops.logical_not(usable), ops.logical_and(leaves, share <= 0)
+        )
+        blocked = ops.where(
+            stuck,
+            ops.logical_or(blocked, chosen),
+            ops.logical_and(blocked, ops.logical_not(leaves)),
+        )
+        done = ops.logical_not(ops.logical_or(leaves, improves))
+        return tableau, x, support, blocked, done
+
+    tableau = ops.concatenate([matrix, -linear[:, None]], axis=1)
+    start = (tableau, zeros, nobody, nobody, ops.any(nobody))
+    tableau, x, support, _, _ = ops.while_loop(
+        unfinished, step, start, maximum_iterations=8 * size + 8
+    )
+    inverse = block(tableau[:, :size], support)
+    right = ops.where(support, linear, zeros)
+    for _ in range(2):
+        x = refine(inverse, block(matrix, support), right, x)
+    return ops.maximum(x, 0.0)

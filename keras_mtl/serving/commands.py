@@ -1,0 +1,59 @@
+"""What to type next, once a model is exported."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+from keras_mtl.serving.export import EXTRA, REQUEST
+from keras_mtl.serving.versions import version_directory
+
+# Longer ones are sent from the file beside the model.
+_LONGEST_REQUEST = 200
+
+
+def next_commands(version_dir: str | os.PathLike[str]) -> dict[str, str]:
+    """The commands that serve an exported model and ask it something.
+
+    Args:
+        version_dir: What `export` returned, or the model's directory.
+
+    Returns:
+        `"serve"`: a `docker run` of TF Serving that watches the model's
+        directory, so that it takes up later versions by itself; `"ask"`: a
+        `curl` with a request of the right shape.
+
+    Raises:
+        ValueError: There is no model that `export` has written.
+
+    Example:
+    >>> for command in next_commands(  # doctest: +SKIP
+    ...     "saved_models/digits/1"
+    ... ).values():
+    ...     print(command)
+    """
+    folder = version_directory(Path(version_dir).expanduser()).resolve()
+    model_dir = folder.parent
+    # The name becomes a part of an address.
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", model_dir.name)
+    mount = f"type=bind,source={model_dir},target=/models/{name}"
+    return {
+        "serve": "docker run -p 8501:8501 "
+        f"--mount {shlex.quote(mount)} "
+        f"-e MODEL_NAME={name} -t tensorflow/serving",
+        "ask": f"curl -d {shlex.quote(_data(folder))} "
+        f"http://localhost:8501/v1/models/{name}:predict",
+    }
+
+
+def _data(folder: Path) -> str:
+    file = folder / EXTRA / REQUEST
+    if not file.is_file():
+        raise ValueError(
+            "`version_dir` must be a directory that "
+            "`keras_mtl.serving.export` has written, with "
+            f"{EXTRA}/{REQUEST}. Received: {str(folder)!r}; export the model "
+            "again."
+        )
+    request = file.read_text(encoding="utf-8").strip()
+    return request if len(request) <= _LONGEST_REQUEST else f"@{file}"

@@ -1,0 +1,142 @@
+"""SavedModels run the way TF Serving runs them: by the session loader."""
+
+import contextlib
+import dataclasses
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+# What stands in messages before the reason.
+_PREAMBLE = (
+    " ",
+    "\t",
+    "Graph execution error",
+    "Detected at node",
+    "Exception encountered when calling",
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of a signature.
+
+    Attributes:
+        dtype: TensorFlow's name of the dtype.
+        shape: The sizes, `None` where any will do; `None` alone if even the
+            rank is unknown.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """The named tensors that an endpoint takes and gives."""
+
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
+
+
+class SessionModel:
+    """A SavedModel in an open session; `open_session` makes it."""
+
+    def __init__(self, session: Any, definitions: Mapping[str, Any]) -> None:
+        self._session = session
+        self._definitions = {
+            name: definition
+            for name, definition in definitions.items()
+            if not name.startswith("__")  # TensorFlow's own init op
+        }
+        self.signatures = {
+            name: Signature(_infos(d.inputs), _infos(d.outputs))
+            for name, d in self._definitions.items()
+        }
+
+    def run(self, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs of a signature, as arrays by name."""
+        definition = self._definitions[name]
+        fetches = {k: t.name for k, t in definition.outputs.items()}
+        feed = {definition.inputs[k].name: v for k, v in inputs.items()}
+        outputs: dict[str, Any] = self._session.run(fetches, feed)
+        return outputs
+
+
+@contextlib.contextmanager
+def open_session(version_dir: Path) -> Iterator[SessionModel]:
+    """Loads a version as TF Serving does.
+
+    `tf.saved_model.load` is another road: it accepts models at which TF
+    Serving fails.
+
+    Args:
+        version_dir: The directory with `saved_model.pb`.
+
+    Yields:
+        The loaded model.
+
+    Raises:
+        ValueError: The SavedModel is broken.
+    """
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph)
+    # Closed by hand: `with session` would end eager execution meanwhile.
+    with contextlib.closing(session):
+        try:
+            with graph.as_default(), _without_deprecation_warning():
+                meta_graph = tf.compat.v1.saved_model.load(
+                    session, ["serve"], str(version_dir)
+                )
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+            tf.errors.OpError,
+        ) as error:
+            raise ValueError(
+                "`path` must hold a whole SavedModel with the tag 'serve'. "
+                f"Received: {str(version_dir)!r}; it is broken, TensorFlow "
+                f"says: {reason(error)}. Export the model again."
+            ) from error
+        yield SessionModel(session, meta_graph.signature_def)
+
+
+def reason(error: BaseException) -> str:
+    """What an error of TensorFlow or Keras says, in one line."""
+    text = _COLOUR.sub("", str(getattr(error, "message", None) or error))
+    lines = [
+        line
+        for line in text.splitlines()
+        if line.strip() and not line.startswith(_PREAMBLE)
+    ]
+    return lines[0].rstrip(". ") if lines else type(error).__name__
+
+
+def _infos(tensors: Mapping[str, Any]) -> dict[str, TensorInfo]:
+    return {name: _info(tensors[name]) for name in sorted(tensors)}
+
+
+def _info(tensor: Any) -> TensorInfo:
+    shape = tf.TensorShape(tensor.tensor_shape)
+    return TensorInfo(
+        dtype=tf.as_dtype(tensor.dtype).name,
+        shape=None if shape.rank is None else tuple(shape.as_list()),
+    )
+
+
+@contextlib.contextmanager
+def _without_deprecation_warning() -> Iterator[None]:
+    # The session loader is deprecated in Python, and still what TF Serving
+    # does in C++.
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,249 @@
+"""What a step tells: losses, metrics, weights and conflict, by task."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mtl.tasks import Task, TaskSet
+from keras_mtl.tasks.task import metric_name
+from keras_mtl.training.losses import Labels
+
+
+class TaskMeans(keras.metrics.Metric):
+    """Running means of one value per task, in two variables for all.
+
+    Args:
+        tasks: Task keys.
+        suffix: Makes the log keys `f"{task}_{suffix}"`.
+    """
+
+    def __init__(self, tasks: list[str], suffix: str) -> None:
+        super().__init__(name=suffix)
+        self.keys = [f"{task}_{suffix}" for task in tasks]
+        shape = (len(tasks),)
+        self.total = self.add_variable(shape, "zeros", name="total")
+        self.count = self.add_variable(shape, "zeros", name="count")
+
+    def update_state(self, values: Any, present: Any) -> None:
+        """Adds values `(T,)` of the tasks that are present `(T,)`."""
+        present = ops.cast(present, self.dtype)
+        self.total.assign_add(ops.cast(values, self.dtype) * present)
+        self.count.assign_add(present)
+
+    def result(self) -> dict[str, Any]:
+        """The mean by key; NaN for a task that never had a label."""
+        means = ops.where(
+            self.count > 0, ops.divide_no_nan(self.total, self.count), _NAN
+        )
+        return dict(zip(self.keys, ops.unstack(means), strict=True))
+
+
+class TaskMetrics:
+    """The Keras metrics of all tasks, each fed its own output's labels.
+
+    Args:
+        metrics: Metrics by task, as `compile` takes them.
+        weighted_metrics: The same, for metrics that see sample weights.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        outputs: Mapping[str, Any],
+        metrics: Mapping[str, Any],
+        weighted_metrics: Mapping[str, Any],
+    ) -> None:
+        # (task, log key, metric, whether it sees sample weights)
+        self.rows: list[tuple[str, str, Any, bool]] = []
+        seen: set[str] = set()
+        for weighted, by_task in ((False, metrics), (True, weighted_metrics)):
+            for name, task in tasks.items():
+                for identifier in _as_list(by_task.get(name)):
+                    metric = resolve_metric(identifier, task, outputs[name])
+                    key = f"{name}_{metric.name}"
+                    if key in seen and weighted:
+                        key = f"{name}_weighted_{metric.name}"
+                    if key in seen:
+                        raise ValueError(
+                            f"`metrics` of task {name!r} has two metrics named "
+                            f"{metric.name!r}. Give one of them another `name`."
+                        )
+                    seen.add(key)
+                    self.rows.append((name, key, metric, weighted))
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metric objects."""
+        return [metric for _, _, metric, _ in self.rows]
+
+    def update_state(self, labels: Mapping[str, Labels]) -> None:
+        """Feeds each metric the labels that are there."""
+        for name, _, metric, weighted in self.rows:
+            batch = labels[name]
+            y_true, y_pred = batch.y_true, batch.y_pred
+            weights = batch.weights if weighted else batch.there
+            if len(weights.shape) == len(y_true.shape) - 1 > 1 and (
+                y_true.shape[-1] == 1 and not isinstance(metric, _MEANS)
+            ):
+                # Values came one by one for the loss; curves and matrices
+                # want whole rows.
+                y_true, y_pred = y_true[..., 0], y_pred[..., 0]
+                if not isinstance(metric, _POINTWISE_CURVES):
+                    weights = ops.min(weights, axis=-1)
+            metric.update_state(y_true, y_pred, sample_weight=weights)
+
+    def result(self, count: Mapping[str, Any]) -> dict[str, Any]:
+        """Results by log key; NaN for a task that never had a label."""
+        return {
+            key: ops.where(
+                count[name] > 0, ops.cast(metric.result(), "float32"), _NAN
+            )
+            for name, key, metric, _ in self.rows
+        }
+
+
+class TaskLogs:
+    """All trackers of a model, and the dict that a step returns.
+
+    Args:
+        tasks: The tasks.
+        metrics: Their metrics.
+        balanced: Whether weights are logged.
+        conflicts: Whether cosines of gradients are logged.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        metrics: TaskMetrics,
+        *,
+        balanced: bool,
+        conflicts: bool,
+    ) -> None:
+        names = list(tasks)
+        self.tasks = names
+        self.total = keras.metrics.Mean(name="loss")
+        self.losses = TaskMeans(names, "loss")
+        self.metrics = metrics
+        self.weights = TaskMeans(names, "weight") if balanced else None
+        self.cosine = keras.metrics.Mean(name="min_cosine") if conflicts else None
+
+    @property
+    def trackers(self) -> list[Any]:
+        """Every metric object, for Keras to reset."""
+        training_only = [m for m in (self.weights, self.cosine) if m is not None]
+        return [
+            self.total,
+            self.losses,
+            *self.metrics.metrics,
+            *training_only,
+        ]
+
+    def update(
+        self,
+        batch_size: Any,
+        total: Any,
+        losses: Any,
+        present: Any,
+        labels: Mapping[str, Labels],
+    ) -> None:
+        """Adds one batch, as Keras averages: totals by samples, the rest by batch.
+
+        Args:
+            batch_size: Number of samples.
+            total: The total loss.
+            losses: Losses `(T,)`.
+            present: Which tasks had a label `(T,)`.
+            labels: Labels and predictions by task.
+        """
+        self.total.update_state(total, sample_weight=batch_size)
+        self.losses.update_state(losses, present)
+        self.metrics.update_state(labels)
+
+    def update_balance(
+        self, weights: Any, present: Any, cosine: Any, cosine_known: Any
+    ) -> None:
+        """Adds the weights `(T,)` and the smallest cosine of one step."""
+        if self.weights is not None and weights is not None:
+            self.weights.update_state(weights, present)
+        if self.cosine is not None:
+            self.cosine.update_state(cosine, sample_weight=cosine_known)
+
+    def result(self, *, training: bool) -> dict[str, Any]:
+        """The logs by key, in the order in which Keras writes them."""
+        count = dict(
+            zip(self.tasks, ops.unstack(self.losses.count), strict=True)
+        )
+        logs = {"loss": self.total.result(), **self.losses.result()}
+        logs |= self.metrics.result(count)
+        if training and self.weights is not None:
+            logs |= self.weights.result()
+        if training and self.cosine is not None:
+            logs["min_cosine"] = self.cosine.result()
+        return logs
+
+    def without_labels(self) -> list[str]:
+        """The tasks that had no label since the last reset."""
+        counts = ops.convert_to_numpy(self.losses.count)
+        return [
+            t for t, n in zip(self.tasks, counts, strict=True) if not n > 0
+        ]
+
+
+_NAN = float("nan")
+_MEANS = (keras.metrics.Mean,)  # and all that wrap a function in it
+_POINTWISE_CURVES = (keras.metrics.AUC,)
+
+
+def resolve_metric(identifier: Any, task: Task, output: Any) -> Any:
+    """A Keras metric from an instance, a name, a config or a function.
+
+    "accuracy" and "crossentropy" become the metric of the task's loss, as in
+    Keras.
+
+    Raises:
+        ValueError: No such metric.
+    """
+    if isinstance(identifier, keras.metrics.Metric):
+        return identifier
+    name = metric_name(identifier) if not isinstance(identifier, dict) else None
+    if name in ("accuracy", "acc", "crossentropy", "ce"):
+        family = _family(task, output)
+        kind = "Crossentropy" if name in ("crossentropy", "ce") else "Accuracy"
+        return getattr(keras.metrics, f"{family}{kind}")(name=name)
+    try:
+        metric = keras.metrics.get(identifier)
+    except ValueError as error:
+        raise ValueError(
+            f"`metrics` of task {task.name!r} holds {identifier!r}, which Keras "
+            "does not know. Expected: a metric, its name or a function."
+        ) from error
+    if not isinstance(metric, keras.metrics.Metric):
+        metric = keras.metrics.MeanMetricWrapper(metric, name=name)
+    if name is not None:
+        metric.name = name
+    return metric
+
+
+def _family(task: Task, output: Any) -> str:
+    if isinstance(task.loss, keras.losses.SparseCategoricalCrossentropy):
+        return "SparseCategorical"
+    if isinstance(
+        task.loss,
+        (
+            keras.losses.CategoricalCrossentropy,
+            keras.losses.CategoricalFocalCrossentropy,
+        ),
+    ):
+        return "Categorical"
+    if task.kind in ("binary", "multilabel") or output.shape[-1] == 1:
+        return "Binary"
+    return "SparseCategorical"
+
+
+def _as_list(metrics: Any) -> list[Any]:
+    if metrics is None:
+        return []
+    return list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]

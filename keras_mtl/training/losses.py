@@ -1,0 +1,123 @@
+"""The loss of each task over the labels that are there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mtl.tasks import Task
+
+MISSING_CLASS = -1
+
+
+@dataclass
+class Labels:
+    """The labels of one task in one batch, with the missing ones told apart.
+
+    Attributes:
+        y_true: Labels, with 0 where one is missing.
+        y_pred: Predictions.
+        there: Float mask, 1 where a label is there: a leading part of the
+            shape of the labels. It counts no weight of a sample, but a label
+            with a weight of 0 is missing.
+        weights: `there` times the sample weights.
+    """
+
+    y_true: Any
+    y_pred: Any
+    there: Any
+    weights: Any
+
+
+def read_labels(
+    task: Task, y_true: Any, y_pred: Any, sample_weight: Any = None
+) -> Labels:
+    """Tells missing labels from labels.
+
+    Missing are NaN, -1 in tasks of classes, positions that Keras masks, and
+    samples with a weight of 0. Where the loss treats values one by one
+    (`Task.pointwise`), a row may miss some of its values; both tensors then
+    get a trailing axis of 1, so that losses and metrics do the same.
+
+    Args:
+        task: The task.
+        y_true: Labels `(batch, …)`, float or integer.
+        y_pred: Predictions `(batch, …)`.
+        sample_weight: None, or weights of a leading part of the labels'
+            shape.
+
+    Returns:
+        Labels, predictions and masks.
+    """
+    keras_mask = getattr(y_pred, "_keras_mask", None)
+    y_pred = ops.convert_to_tensor(y_pred, dtype=task.loss.dtype)
+    y_true = ops.convert_to_tensor(y_true)
+    if keras.backend.is_float_dtype(y_true.dtype):
+        missing = ops.isnan(y_true)
+        if task.classifies:
+            missing = ops.logical_or(missing, y_true == MISSING_CLASS)
+    elif task.classifies and y_true.dtype != "bool":
+        missing = ops.cast(y_true, "int64") == MISSING_CLASS
+    else:
+        missing = ops.zeros_like(y_true, dtype="bool")
+    y_true = ops.cast(y_true, task.loss.dtype)
+    y_true = ops.where(missing, ops.zeros_like(y_true), y_true)
+
+    # Keras pairs labels (batch,) with predictions (batch, 1).
+    if len(y_true.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:
+        y_true, missing = y_true[..., None], missing[..., None]
+    if len(y_true.shape) == len(y_pred.shape) and len(y_true.shape) > 1:
+        if task.pointwise and y_true.shape[-1] != 1:
+            y_true, y_pred = y_true[..., None], y_pred[..., None]
+        else:
+            missing = ops.any(missing, axis=-1)
+
+    there = ops.cast(ops.logical_not(missing), task.loss.dtype)
+    if keras_mask is not None:
+        there = there * _expand(keras_mask, there)
+    weights = there
+    if sample_weight is not None:
+        sample_weight = _expand(sample_weight, there)
+        weights = there * sample_weight
+        there = there * ops.cast(sample_weight != 0, there.dtype)
+    return Labels(y_true, y_pred, there, weights)
+
+
+def task_loss(task: Task, labels: Labels) -> tuple[Any, Any]:
+    """The mean loss over the labels that are there, and whether any is.
+
+    With sample weights w the mean is Σ w·l / #{w ≠ 0}: what Keras computes,
+    except that samples without a label count neither above nor below.
+
+    Args:
+        task: The task.
+        labels: From `read_labels`.
+
+    Returns:
+        A scalar in the dtype of the loss, 0 without labels, and a boolean
+        scalar.
+    """
+    values = task.loss.call(labels.y_true, labels.y_pred)
+    weights = _expand(labels.weights, values)
+    there = _expand(labels.there, values)
+    # 0 · inf is NaN: a missing label's loss must not be read at all.
+    total = ops.sum(ops.where(there > 0, values, 0.0) * weights)
+    count = ops.sum(there)
+    if task.loss.reduction == "mean_with_sample_weight":
+        divisor = ops.sum(weights)
+    elif task.loss.reduction == "sum":
+        divisor = ops.ones_like(count)
+    else:
+        divisor = count
+    return ops.divide_no_nan(total, divisor), count > 0
+
+
+def _expand(x: Any, like: Any) -> Any:
+    """`x` with trailing axes, broadcast to the shape and dtype of `like`."""
+    x = ops.cast(x, like.dtype)
+    while len(x.shape) > len(like.shape) and x.shape[-1] == 1:
+        x = ops.squeeze(x, -1)
+    while len(x.shape) < len(like.shape):
+        x = x[..., None]
+    return ops.broadcast_to(x, ops.shape(like))

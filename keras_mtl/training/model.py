@@ -1,0 +1,597 @@
+"""A Functional model that learns several tasks at once."""
+
+import functools
+import inspect
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mtl._registry import PACKAGE
+from keras_mtl.balancers import base as balancers
+from keras_mtl.balancers.base import (
+    CoordinateBalancer,
+    GradientBalancer,
+    LossBalancer,
+)
+from keras_mtl.graph import partition
+from keras_mtl.tasks import Task, TaskSet
+from keras_mtl.tasks.task_set import check_keys
+from keras_mtl.training.backends import backend
+from keras_mtl.training.checks import DataGuard
+from keras_mtl.training.logs import TaskLogs, TaskMetrics
+from keras_mtl.training.losses import read_labels, task_loss
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class MultiTaskModel(keras.Model):
+    """A `keras.Model` whose outputs are tasks, balanced while it trains.
+
+    A drop-in for a Functional `keras.Model` with a dict of outputs: `fit`,
+    `evaluate`, `predict`, callbacks, saving and export are Keras's own. What
+    is added: labels may be missing, `compile` takes a `balancer`, and logs
+    tell each task's weight and the conflict between tasks.
+
+    Args:
+        inputs: Symbolic inputs, as for `keras.Model`.
+        outputs: A dict from task key to symbolic output.
+        tasks: `keras_mtl.Task`s for these keys, from which `compile` takes
+            losses, metrics and loss weights. May be left out if `compile`
+            is given `loss`.
+        name: Name of the model.
+
+    Raises:
+        ValueError: `outputs` is not a dict, or `tasks` do not match it.
+
+    Example:
+        >>> x = keras.Input((4,))
+        >>> h = keras.layers.Dense(8, activation="relu")(x)
+        >>> model = MultiTaskModel(
+        ...     x,
+        ...     {
+        ...         "age": keras.layers.Dense(1)(h),
+        ...         "job": keras.layers.Dense(3, activation="softmax")(h),
+        ...     },
+        ...     tasks=[
+        ...         Task("age", "regression"),
+        ...         Task("job", "multiclass", units=3),
+        ...     ],
+        ... )
+        >>> model.compile("adam", balancer="mgda")
+    """
+
+    # The cut of the forward pass that is under way; see `tapped`.
+    _tap: Any = None
+
+    def __init__(
+        self,
+        *args: Any,
+        tasks: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        # Keras revives Functional subclasses only by this signature.
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.output, Mapping) or any(
+            not isinstance(x, keras.KerasTensor) for x in self.output.values()
+        ):
+            raise ValueError(
+                "`outputs` must be a dict from task keys to tensors, so that "
+                "no order is ever guessed. Received: "
+                f"{type(self.output).__name__}. MultiTaskModel.from_model "
+                "turns a model with other outputs into one."
+            )
+        self.given_tasks: TaskSet | None = None
+        if tasks is not None:
+            self.given_tasks = _task_set(tasks)
+            check_keys(
+                self.given_tasks,
+                self.output,
+                argument="tasks",
+                all_needed=False,
+                remedy="Name tasks after the outputs.",
+            )
+        self.tasks: TaskSet | None = self.given_tasks
+        self.balancer: balancers.Balancer | None = None
+
+    @classmethod
+    def from_model(cls, model: Any, tasks: Any = None) -> "MultiTaskModel":
+        """A multi-task model on the layers and weights of a Functional model.
+
+        Args:
+            model: A Functional `keras.Model`. Outputs that are no dict are
+                keyed by the names of their layers, as in Keras.
+            tasks: As in the constructor.
+
+        Returns:
+            A model that shares layers and weights with `model`.
+
+        Raises:
+            ValueError: `model` is not Functional.
+        """
+        if not isinstance(model, keras.Model) or not hasattr(
+            model, "output_names"
+        ):
+            raise ValueError(
+                "`model` must be a Functional keras.Model, whose graph is "
+                f"known. Received: {type(model).__name__}. Build it from "
+                "keras.Input, or pass inputs and outputs of your own."
+            )
+        outputs = model.output
+        if not isinstance(outputs, Mapping):
+            outputs = dict(zip(model.output_names, model.outputs, strict=True))
+        return cls(
+            inputs=model.input, outputs=outputs, tasks=tasks, name=model.name
+        )
+
+    # ------------------------------------------------------------ compile
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        balancer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training.
+
+        Args:
+            optimizer: As in Keras.
+            loss: A dict of Keras losses by task, or one for all. Defaults to
+                the tasks' own. None in the dict leaves an output out.
+            loss_weights: A dict of factors on the losses by task, applied
+                before the balancer sees them. Defaults to the tasks' weights.
+            metrics: A dict of (lists of) Keras metrics by task. Defaults to
+                the tasks' own.
+            weighted_metrics: The same, for metrics that take `sample_weight`
+                into account.
+            balancer: None (the weighted sum of losses), a name ("pcgrad"), a
+                config or a `keras_mtl` balancer.
+            **kwargs: As in Keras: `run_eagerly`, `steps_per_execution`,
+                `jit_compile`, `auto_scale_loss`.
+
+        Raises:
+            ValueError: A key names no output, or an output has no loss.
+        """
+        tasks = self._compiled_tasks(loss)
+        for argument, value in (
+            ("loss_weights", loss_weights),
+            ("metrics", metrics),
+            ("weighted_metrics", weighted_metrics),
+        ):
+            if value is not None:
+                check_keys(value, tasks, argument=argument, all_needed=False)
+        task_metrics = TaskMetrics(
+            tasks,
+            self.output,
+            {n: t.metrics for n, t in tasks.items()}
+            if metrics is None
+            else metrics,
+            weighted_metrics or {},
+        )
+        factors = [
+            float((loss_weights or {}).get(name, task.weight))
+            for name, task in tasks.items()
+        ]
+        super().compile(optimizer=optimizer, **kwargs)
+        self._tracker.untrack(self.balancer)
+        self.balancer = None
+        self.tasks = tasks
+        self.partition = partition(self, list(tasks))
+        self._set_balancer(balancer)
+        self._compiled = _Compiled(
+            arguments={
+                "loss": loss,
+                "loss_weights": loss_weights,
+                "metrics": metrics,
+                "weighted_metrics": weighted_metrics,
+            },
+            loss_weights=factors,
+            logs=TaskLogs(
+                tasks,
+                task_metrics,
+                balanced=self.balancer is not None
+                and not isinstance(self.balancer, CoordinateBalancer),
+                conflicts=isinstance(
+                    self.balancer, (GradientBalancer, CoordinateBalancer)
+                ),
+            ),
+            guard=DataGuard(tasks, self.output),
+        )
+
+    def _compiled_tasks(self, loss: Any) -> TaskSet:
+        """The tasks to train: those given, with `loss` put over them."""
+        outputs = self.output
+        if loss is not None and not isinstance(loss, Mapping):
+            if isinstance(loss, (list, tuple)):
+                check_keys(loss, outputs, argument="loss", all_needed=False)
+            loss = dict.fromkeys(outputs, loss)
+        loss = loss or {}
+        check_keys(loss, outputs, argument="loss", all_needed=False)
+        given = self.given_tasks or {}
+        tasks = []
+        # The order of given tasks is that of every vector; see `TaskSet`.
+        for name in [*given, *(k for k in outputs if k not in given)]:
+            if name in loss and loss[name] is None:
+                continue
+            if name in given:
+                tasks.append(
+                    given[name].with_loss(loss[name])
+                    if name in loss
+                    else given[name]
+                )
+            elif name in loss:
+                tasks.append(Task(name, loss=loss[name], metrics=[]))
+            else:
+                raise ValueError(
+                    f"The output {name!r} has neither a task nor a loss, so "
+                    "nothing would ever train it. Expected: a loss for each of "
+                    f"{list(outputs)}. Received: losses for "
+                    f"{[*given, *loss]}. Give it one, or write "
+                    f"loss={{{name!r}: None}} to leave it out on purpose."
+                )
+        return TaskSet(tasks)
+
+    def _set_balancer(self, identifier: Any) -> None:
+        if identifier is None:
+            return
+        balancer = balancers.get(identifier)
+        num_tasks = len(self.tasks or ())
+        balancer.bind(self.tasks)
+        if not balancer.built:
+            balancer.build((num_tasks,))
+        elif balancer.num_tasks != num_tasks:
+            raise ValueError(
+                f"`balancer` was built for {balancer.num_tasks} tasks; this "
+                f"model has {num_tasks}. Pass a new one."
+            )
+        if (
+            not isinstance(balancer, LossBalancer)
+            and num_tasks > 1
+            and not self.partition.shared
+        ):
+            warnings.warn(
+                "The tasks of this model share no trainable variable: "
+                f"`balancer={balancer.name}` has nothing to balance.",
+                stacklevel=4,
+            )
+        self.balancer = balancer
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was given, serialized."""
+        if not self.compiled:
+            return {}
+        return {
+            **super().get_compile_config(),
+            **{
+                key: keras.saving.serialize_keras_object(value)
+                for key, value in self._compiled.arguments.items()
+            },
+            "balancer": balancers.serialize(self.balancer),
+        }
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compiles as `get_compile_config` tells."""
+        config = keras.saving.deserialize_keras_object(dict(config))
+        self.compile(**config)
+        self.optimizer.build(self.trainable_variables)
+
+    # ------------------------------------------------------------ one step
+
+    @property
+    def loss_weight_vector(self) -> Any:
+        """The factors of `loss_weights`, `(T,)` in the order of the tasks."""
+        return ops.convert_to_tensor(self._compiled.loss_weights, "float32")
+
+    def task_losses(
+        self, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> tuple[dict[str, Any], Any, Any]:
+        """The unweighted loss of each task on one batch.
+
+        Args:
+            y: Labels by task.
+            y_pred: Outputs by task.
+            sample_weight: None, weights for all tasks, or a dict by task.
+
+        Returns:
+            Labels as read, by task; losses `(T,)`; which tasks have a label,
+            booleans `(T,)`.
+        """
+        labels, losses, present = {}, [], []
+        for name, task in self.tasks.items():
+            weight = (
+                sample_weight.get(name)
+                if isinstance(sample_weight, Mapping)
+                else sample_weight
+            )
+            labels[name] = read_labels(task, y[name], y_pred[name], weight)
+            loss, there = task_loss(task, labels[name])
+            losses.append(ops.cast(loss, "float32"))
+            present.append(there)
+        return labels, ops.stack(losses), ops.stack(present)
+
+    def extra_loss(self) -> Any:
+        """The sum of regularizers and `add_loss` terms, each counted once."""
+        return sum(
+            (ops.sum(ops.cast(x, "float32")) for x in self.losses),
+            start=ops.zeros((), "float32"),
+        )
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The scalar that logs call `loss`; see `keras.Model.compute_loss`."""
+        _, losses, _ = self.task_losses(y, y_pred, sample_weight)
+        return self._logged_loss(losses)
+
+    def _logged_loss(self, losses: Any) -> Any:
+        weighted = losses * self.loss_weight_vector
+        if self.balancer is not None:
+            return self.balancer.logged_loss(weighted) + self.extra_loss()
+        return ops.sum(weighted) + self.extra_loss()
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of training; called by `fit`."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        result = backend().train_step(self, x, y, sample_weight)
+        logs = self._compiled.logs
+        logs.update(
+            _batch_size(x),
+            result.total,
+            result.losses,
+            result.present,
+            result.labels,
+        )
+        logs.update_balance(
+            result.weights,
+            result.present,
+            result.min_cosine,
+            result.cosine_known,
+        )
+        return self._results(training=True)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One step of evaluation; called by `evaluate`."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        labels, losses, present = self.task_losses(y, y_pred, sample_weight)
+        total = self._logged_loss(losses)
+        self._compiled.logs.update(
+            _batch_size(x), total, losses, present, labels
+        )
+        return self._results(training=False)
+
+    def _results(self, *, training: bool) -> dict[str, Any]:
+        logs = self._compiled.logs.result(training=training)
+        for metric in self._layer_metrics():
+            logs[metric.name] = metric.result()
+        return logs
+
+    def _layer_metrics(self) -> list[Any]:
+        # Keras's own tracker of the total comes first; `TaskLogs` has ours.
+        return super().metrics[1:]
+
+    @property
+    def metrics(self) -> list[Any]:
+        """All metric objects, in Keras's order."""
+        if not self.compiled:
+            return super().metrics  # type: ignore[no-any-return]
+        return [*self._compiled.logs.trackers, *self._layer_metrics()]
+
+    @contextmanager
+    def tapped(self, tap: Any) -> Iterator[None]:
+        """Lets `tap.read` stand between the calls of the graph meanwhile.
+
+        Args:
+            tap: An object with `read(consumer, slot, tensor)`; see
+                `UnrolledGraph.run`.
+        """
+        self._tap = tap
+        try:
+            yield
+        finally:
+            self._tap = None
+
+    def _run_through_graph(
+        self, inputs: Any, operation_fn: Any = lambda op: op, **kwargs: Any
+    ) -> Any:
+        if self._tap is None:
+            return super()._run_through_graph(
+                inputs, operation_fn=operation_fn, **kwargs
+            )
+        return self.partition.graph.run(
+            keras.tree.flatten(inputs), operation_fn, self._tap.read
+        )
+
+    # ------------------------------------------------------ Keras's entries
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on data that are checked before training starts."""
+        call = _bound(super().fit, args, kwargs)
+        self._assert_compile_called("fit")
+        guard = self._compiled.guard
+        call["x"] = guard.guard(
+            call.get("x"), call.get("y"), call.get("sample_weight")
+        )
+        validation = call.get("validation_data")
+        if isinstance(validation, (tuple, list)):
+            guard.guard(*validation, labels_needed=False)
+        elif validation is not None:
+            call["validation_data"] = guard.guard(validation)
+        callbacks = call.get("callbacks")
+        ours = _EpochEnd()
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(ours)
+            ours.set_model(self)
+        else:
+            given = keras.tree.flatten(callbacks) if callbacks else []
+            call["callbacks"] = [ours, *given]
+        with self._explained():
+            return super().fit(**call)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on checked data."""
+        call = _bound(super().evaluate, args, kwargs)
+        self._assert_compile_called("evaluate")
+        if not call.get("_use_cached_eval_dataset"):
+            call["x"] = self._compiled.guard.guard(
+                call.get("x"),
+                call.get("y"),
+                call.get("sample_weight"),
+                labels_needed=False,
+            )
+        with self._explained():
+            return super().evaluate(**call)
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on a checked batch."""
+        return self._on_batch(super().train_on_batch, args, kwargs)
+
+    @functools.wraps(keras.Model.test_on_batch)
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on a checked batch."""
+        return self._on_batch(super().test_on_batch, args, kwargs)
+
+    def _on_batch(
+        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        call = _bound(function, args, kwargs)
+        self._assert_compile_called(function.__name__)
+        self._compiled.guard.check_batch(
+            call["x"], call.get("y"), call.get("sample_weight")
+        )
+        with self._explained():
+            return function(**call)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns errors of the graph into ones that name the task."""
+        guard = self._compiled.guard
+        guard.error = None
+        try:
+            yield
+        except Exception as error:
+            if guard.error is not None:
+                raise guard.error from None
+            if (clear := backend().explain(error)) is not None:
+                raise ValueError(clear) from error
+            raise
+
+    # -------------------------------------------------------------- saving
+
+    def get_config(self) -> dict[str, Any]:
+        """The graph and the tasks."""
+        config: dict[str, Any] = super().get_config()
+        if self.given_tasks is not None:
+            config["tasks"] = [
+                keras.saving.serialize_keras_object(task)
+                for task in self.given_tasks.values()
+            ]
+        return config
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves random state too, which Keras leaves out."""
+        super().save_own_variables(store)
+        for i, state in enumerate(self._random_state()):
+            store[f"random_{i}"] = state
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads random state where the file has it."""
+        states = self._random_state()
+        keys = [f"random_{i}" for i in range(len(states))]
+        if states and all(key in store for key in keys):
+            for key, state in zip(keys, states, strict=True):
+                state.assign(store[key])
+
+    def _random_state(self) -> list[Any]:
+        return [
+            v for v in self.variables if v.path.endswith("seed_generator_state")
+        ]
+
+
+@dataclass
+class _Compiled:
+    """What `compile` made: kept in one object, so that Keras tracks none.
+
+    Attributes:
+        arguments: Arguments of `compile` that Keras's own does not see.
+        loss_weights: One factor a task.
+        logs: Trackers of losses, metrics, weights.
+        guard: Checks of data.
+    """
+
+    arguments: dict[str, Any]
+    loss_weights: list[float]
+    logs: TaskLogs
+    guard: DataGuard
+
+
+class _EpochEnd(keras.callbacks.Callback):
+    """Tells the balancer of each epoch, and the user of absent tasks."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Reads the logs of training; validation has its own keys."""
+        model, logs = self.model, logs or {}
+        if model.balancer is not None:
+            model.balancer.on_epoch_end()
+        unknown = [
+            name for name in model.tasks if math.isnan(logs[f"{name}_loss"])
+        ]
+        if not unknown:
+            return
+        if math.isnan(logs["loss"]):
+            warnings.warn(
+                f"The losses of {unknown} are NaN after epoch {epoch + 1}. "
+                "Look for NaN in the inputs, for a learning rate that is too "
+                "high, or for a loss outside its domain; "
+                "keras.callbacks.TerminateOnNaN stops training when it happens.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            raise ValueError(
+                f"`y` held no label for {unknown} in the whole of epoch "
+                f"{epoch + 1}: all were missing. Expected: at least one an "
+                "epoch. Drop the task, or bring labels for it."
+            )
+
+
+def _task_set(tasks: Any) -> TaskSet:
+    if isinstance(tasks, TaskSet):
+        return tasks
+    if isinstance(tasks, (list, tuple)):
+        tasks = [
+            keras.saving.deserialize_keras_object(t)
+            if isinstance(t, dict)
+            else t
+            for t in tasks
+        ]
+    return TaskSet(tasks)
+
+
+def _batch_size(x: Any) -> Any:
+    return ops.shape(keras.tree.flatten(x)[0])[0]
+
+
+def _bound(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a call by name."""
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    named = dict(bound.arguments)
+    return {**named.pop("kwargs", {}), **named}
