@@ -42,7 +42,6 @@ def aggregate(
             `losses` or `present` are missing or of another length.
 
     Example:
-
     >>> direction, weights = aggregate("imtlg", [[-4.0, 1.0], [6.0, 1.0]])
     >>> [round(d, 2) for d in direction.tolist()]
     [0.08, 1.0]

@@ -248,7 +248,6 @@ def get(identifier: Any, **kwargs: Any) -> Balancer:
         ValueError: No such balancer.
 
     Example:
-
     >>> get("pcgrad", seed=1).seed
     1
     """

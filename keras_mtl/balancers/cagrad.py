@@ -26,7 +26,6 @@ class CAGrad(GradientBalancer):
             as the authors' code numbers them.
 
     Example:
-
     >>> from keras_mtl.balancers import aggregate
     >>> direction, weights = aggregate(
     ...     CAGrad(c=0.5), [[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]]

@@ -25,7 +25,6 @@ class DynamicWeightAverage(LossBalancer):
         temperature: τ; the larger, the more even the weights.
 
     Example:
-
     >>> from keras_mtl.balancers import aggregate
     >>> dwa, jacobian = DynamicWeightAverage(), [[-4.0, 1.0], [6.0, 1.0]]
     >>> for losses in ([1.0, 1.0], [1.0, 0.5]):

@@ -22,7 +22,6 @@ class Fixed(LossBalancer):
             default 1 for each.
 
     Example:
-
     >>> from keras_mtl.balancers import aggregate
     >>> direction, weights = aggregate(
     ...     Fixed([1.0, 0.5]), [[-4.0, 1.0], [6.0, 1.0]], losses=[1.0, 1.0]

@@ -30,7 +30,6 @@ class GradDrop(CoordinateBalancer):
             and sums over the batch; coordinates are taken as they are here.
 
     Example:
-
     >>> from keras_mtl.balancers import aggregate
     >>> direction, _ = aggregate(GradDrop(seed=0), [[1.0, -2.0], [3.0, -4.0]])
     >>> direction.tolist()

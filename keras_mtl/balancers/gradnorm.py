@@ -32,13 +32,12 @@ class GradNorm(GradientBalancer):
             paper, at the cost of one backward pass.
 
     Example:
-
     >>> from keras_mtl.balancers import aggregate
     >>> gradnorm, jacobian = GradNorm(), [[3.0, 4.0], [1.0, 0.0]]
     >>> for _ in range(2):
     ...     _, weights = aggregate(gradnorm, jacobian, losses=[1.0, 1.0])
     >>> [round(w, 4) for w in weights.tolist()]
-    [0.9505, 1.0495]
+    [0.9746, 1.0254]
 
     Reference:
         Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm", ICML 2018,

@@ -24,7 +24,6 @@ class IMTLG(GradientBalancer):
     then divided by Σ|w| instead.
 
     Example:
-
     >>> from keras_mtl.balancers import aggregate
     >>> direction, weights = aggregate(
     ...     IMTLG(), [[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]]

@@ -28,7 +28,6 @@ class MGDA(GradientBalancer):
             sum to 1 in any case.
 
     Example:
-
     >>> from keras_mtl.balancers import aggregate
     >>> direction, weights = aggregate(
     ...     MGDA(), [[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]]

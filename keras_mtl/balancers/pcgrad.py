@@ -27,7 +27,6 @@ class PCGrad(GradientBalancer):
         seed: Seed of the order.
 
     Example:
-
     >>> from keras_mtl.balancers import aggregate
     >>> direction, weights = aggregate(
     ...     PCGrad(seed=0), [[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]]

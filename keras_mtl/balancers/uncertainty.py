@@ -30,7 +30,6 @@ class Uncertainty(LossBalancer):
             drive s_t to −∞ and its weight to ∞.
 
     Example:
-
     >>> from keras_mtl.balancers import aggregate
     >>> direction, weights = aggregate(
     ...     Uncertainty(coefficients=0.5),

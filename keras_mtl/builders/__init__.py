@@ -1,1 +1,6 @@
-"""builders."""
+"""Functional-API builders: towers, a way of sharing, heads."""
+
+from keras_mtl.builders.hard_sharing import hard_sharing
+from keras_mtl.builders.registry import registry
+
+__all__ = ["hard_sharing", "registry"]

@@ -9,7 +9,7 @@ from keras_mtl.linalg.precision import epsilon, smallest
 
 
 def nonnegative_quadratic(matrix: Any, linear: Any, allowed: Any) -> Any:
-    """argmin ½xᵀQx − cᵀx over x ≥ 0, exactly, by an active set.
+    """Argmin ½xᵀQx − cᵀx over x ≥ 0, exactly, by an active set.
 
     Lawson and Hanson's method: variables enter the support by the steepest
     slope and leave it where the segment to the support's minimum meets a
@@ -42,9 +42,7 @@ def nonnegative_quadratic(matrix: Any, linear: Any, allowed: Any) -> Any:
         target = ops.where(support, basic, zeros)
         outside = ops.logical_and(support, target <= 0)
         leaves = ops.any(outside)
-        shares = ops.where(
-            outside, x / ops.maximum(x - target, tiny), infinite
-        )
+        shares = ops.where(outside, x / ops.maximum(x - target, tiny), infinite)
         share = ops.minimum(ops.min(shares), 1.0)
         x = x + share * (target - x)
 

@@ -41,9 +41,7 @@ def solver(function: Callable[..., Any]) -> Callable[..., Any]:
         wide = at_least_float32(matrix)
         finite = ops.all(ops.isfinite(wide))
         identity = ops.eye(wide.shape[0], dtype=wide.dtype)
-        result = function(
-            ops.where(finite, wide, identity), *args, **kwargs
-        )
+        result = function(ops.where(finite, wide, identity), *args, **kwargs)
         nan = ops.full_like(result, float("nan"))
         return ops.cast(ops.where(finite, result, nan), matrix.dtype)
 

@@ -47,7 +47,7 @@ class Case:
 CASES = (
     Case(
         "cagrad",
-        ({}, {"c": 1.5}, {"c": 0.0}, {"rescale": 1}, {"rescale": 2}),
+        ({}, {"c": 1.5, "rescale": 1}),
         (
             Hand({"c": 0.5}, (0.7041, 0.5), (0.1835, 1.2041, 1.2041)),
             Hand({"c": 0.0}, (0.5, 0.5), (1.0, 1.0, 1.0)),
@@ -96,9 +96,7 @@ CASES = (
     Case("uncertainty", ({}, {"coefficients": PER_TASK})),
 )
 
-ROWS = [
-    (case, variant) for case in CASES for variant in case.variants
-]
+ROWS = [(case, variant) for case in CASES for variant in case.variants]
 IDS = [
     "-".join([case.name, *(f"{k}={v}" for k, v in variant.items())]).replace(
         str(PER_TASK), "per_task"

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.balancers.cases import CASES, IDS, ROWS
+from .cases import CASES, IDS, ROWS
 
 
 def pytest_generate_tests(metafunc):

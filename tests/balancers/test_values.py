@@ -5,7 +5,8 @@ import pytest
 
 from keras_mtl import balancers
 from keras_mtl.balancers import aggregate
-from tests.balancers.cases import HAND_JACOBIAN
+
+from .cases import HAND_JACOBIAN
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
