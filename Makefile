@@ -30,7 +30,7 @@ help:
 	@echo "make test-slow    the slow tests"
 	@echo "make test-lowest  the tests, on the oldest versions that we allow"
 	@echo "make lint         style, types, imports and spelling"
-	@echo "make bench        the benchmarks"
+	@echo "make bench        step times, as ratios to plain Keras"
 	@echo "make clean        remove environments and caches"
 
 demo: $(VENV)/.base
@@ -55,7 +55,7 @@ lint: $(VENV)/.lint
 	$(BIN)/codespell
 
 bench: $(VENV)/.test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/step_time.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .pytest_cache \

@@ -5,12 +5,12 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_mtl.tasks import Task, TaskSet
+from keras_mtl.tasks import TaskSet
 
 
 class Splits(NamedTuple):
@@ -32,7 +32,7 @@ class Recipe:
     Args:
         name: Names the folders of runs and exports: letters, digits, `_`,
             `.` and `-`.
-        tasks: What is learned; a list of tasks or a `TaskSet`.
+        tasks: What is learned. A list of tasks becomes a `TaskSet`.
         load: `load(source, data_dir)` returns `Splits`. `source` is one of
             `sources`; `data_dir` is a path, or None for the data's default.
         build: `build(hp, tasks)` returns a `MultiTaskModel` with one output
@@ -63,7 +63,7 @@ class Recipe:
     """
 
     name: str
-    tasks: TaskSet | Iterable[Task]
+    tasks: TaskSet
     load: Callable[[str, str | None], Splits]
     build: Callable[[Any, TaskSet], Any]
     sources: Sequence[str] = ("default",)

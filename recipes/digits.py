@@ -110,16 +110,18 @@ def build(hp: Any, tasks: keras_mtl.TaskSet) -> keras_mtl.MultiTaskModel:
                 [
                     layers.Conv2D(16, 3, padding="same", activation="relu"),
                     layers.MaxPooling2D(2),
-                ]
+                ],
+                name="edges",
             ),
             keras.Sequential(
                 [
                     layers.Conv2D(32, 3, padding="same", activation="relu"),
                     layers.MaxPooling2D(2),
                     layers.Flatten(),
-                ]
+                ],
+                name="strokes",
             ),
-            layers.Dense(64, activation="relu"),
+            layers.Dense(64, activation="relu", name="digits"),
         ],
         depth=hp.Int("depth", 1, 3, default=2),
     )
@@ -127,7 +129,7 @@ def build(hp: Any, tasks: keras_mtl.TaskSet) -> keras_mtl.MultiTaskModel:
 
 def optimizer(hp: Any) -> keras.optimizers.Optimizer:
     """Adam."""
-    rate = hp.Float("learning_rate", 5e-4, 1e-2, sampling="log", default=2e-3)
+    rate = hp.Float("learning_rate", 5e-4, 1e-2, sampling="log", default=4e-3)
     return keras.optimizers.Adam(rate)
 
 
@@ -143,6 +145,6 @@ recipe = keras_mtl.Recipe(
     build=build,
     optimizer=optimizer,
     batch_size=128,
-    epochs=10,
+    epochs=12,
     balancers=("uncertainty", "pcgrad"),
 )

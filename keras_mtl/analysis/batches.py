@@ -13,8 +13,8 @@ class Batches(keras.utils.PyDataset):
 
     The order of epoch e is drawn from `(seed, e)`, so that a run that is
     resumed in a new process goes on with the batches it would have seen.
-    Pass `callback` to `fit` with it: Keras calls `on_epoch_end` of a
-    `PyDataset` before the first epoch, too, so epochs are not counted here.
+    Give `fit` its `callback` and `shuffle=False`, else Keras shuffles the
+    batches once more.
 
     Args:
         x: An array, or a dict of arrays.

@@ -28,22 +28,15 @@ def bars(comparison: Comparison) -> Figure:
     summaries = comparison.summaries()
     methods = [s.method for s in summaries]
     colours = _colours(methods)
-    panels = [*comparison.metrics, None]
-    height = 0.42 * len(methods) + 0.9
-    figure = Figure(
-        figsize=(9, height * len(panels) + 0.7), layout="constrained"
-    )
     seeds = len(comparison.seeds)
+    tasks = [*comparison.metrics, None]
+    figure, panels = _grid(len(tasks), height=0.35 * len(methods) + 1.2)
     figure.suptitle(
         f"{comparison.recipe}: test data, mean and standard deviation over "
         f"{seeds} seed{'s' if seeds > 1 else ''}",
         fontsize=12,
     )
-    for axes, task in zip(
-        figure.subplots(len(panels), 1, squeeze=False)[:, 0],
-        panels,
-        strict=True,
-    ):
+    for axes, task in zip(panels, tasks, strict=True):
         if task is None:
             spreads = [s.delta_m for s in summaries]
             axes.set_title("Δm, mean over the tasks", loc="left", fontsize=10)
@@ -191,10 +184,10 @@ def _band(axes: Any, curves: list[list[float]], **style: Any) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _grid(panels: int) -> tuple[Figure, list[Any]]:
+def _grid(panels: int, height: float = 3.1) -> tuple[Figure, list[Any]]:
     columns = min(panels, 2)
     rows = math.ceil(panels / columns)
-    figure = Figure(figsize=(9, 3.1 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(9, height * rows + 0.5), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for unused in axes[panels:]:
         unused.remove()
@@ -218,7 +211,7 @@ def _annotate(
             va="center",
             fontsize=9,
         )
-    axes.margins(x=0.18)
+    axes.margins(x=0.2)
     if min(means) >= 0:
         axes.set_xlim(left=0)
 

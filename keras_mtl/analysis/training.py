@@ -78,7 +78,8 @@ def train_once(
     train = _for_tasks(splits.train, tasks)
     callbacks = list(callbacks)
     if isinstance(train, tuple):
-        train = Batches(*train, recipe.batch_size, seed)
+        x, y = train
+        train = Batches(x, y, recipe.batch_size, seed)
         callbacks.append(train.callback)
     validation = _for_tasks(splits.validation, tasks)
     start = time.perf_counter()
@@ -91,6 +92,7 @@ def train_once(
             recipe.batch_size if isinstance(validation, tuple) else None
         ),
         callbacks=callbacks,
+        shuffle=False,  # else Keras shuffles the batches once more
         verbose=0,
     )
     seconds = time.perf_counter() - start

@@ -18,7 +18,7 @@ from keras_mtl.analysis.training import (
     train_once,
 )
 from keras_mtl.callbacks import Checkpoint, TaskTensorBoard, load_checkpoint
-from keras_mtl.recipe import Recipe
+from keras_mtl.recipe import Recipe, Splits
 
 _CONFIG, _MODEL, _RESULTS = "config.json", "model.keras", "results.json"
 
@@ -52,6 +52,7 @@ def train(
     data_dir: str | None = None,
     out: str | Path = "runs",
     origin: Mapping[str, Any] | None = None,
+    on_start: Callable[[Path], None] | None = None,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> TrainingRun:
     """Trains all tasks of a recipe in one model, saved after every epoch.
@@ -65,6 +66,7 @@ def train(
         data_dir: Where its data lies, for the recipe's `load`.
         out: Where runs are kept.
         origin: More to record in `config.json`: command, file.
+        on_start: Called with the run's directory.
         on_epoch: Called with the epochs done and the epochs to do.
 
     Raises:
@@ -84,10 +86,15 @@ def train(
         "balancer": name,
         "balancer_config": config,
     }
+    # Opens the place first: data may take long to load.
+    with _files.hidden_directory(run):
+        splits = load_splits(recipe, settings["source"], settings["data_dir"])
     _files.write_text(
         run / _CONFIG, to_json(describe_run(recipe, settings, origin))
     )
-    return _train(recipe, run, settings, on_epoch=on_epoch)
+    if on_start is not None:
+        on_start(run)
+    return _train(recipe, run, settings, splits, on_epoch=on_epoch)
 
 
 def resume(
@@ -137,20 +144,21 @@ def resume(
     if epochs != config["epochs"]:
         config["epochs"] = epochs
         _files.write_text(run / _CONFIG, to_json(config))
-    return _train(recipe, run, config, model, done, history, on_epoch)
+    splits = load_splits(recipe, config["source"], config["data_dir"])
+    return _train(recipe, run, config, splits, model, done, history, on_epoch)
 
 
 def _train(
     recipe: Recipe,
     run: Path,
     settings: Mapping[str, Any],
+    splits: Splits,
     model: Any = None,
     done: int = 0,
     history: dict[str, list[float]] | None = None,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> TrainingRun:
     epochs = settings["epochs"]
-    splits = load_splits(recipe, settings["source"], settings["data_dir"])
     checkpoint = Checkpoint(run / _MODEL, history)
     callbacks = [TaskTensorBoard(run / "tensorboard"), checkpoint]
     if on_epoch is not None:

@@ -92,21 +92,23 @@ def _overall(outcome: str, method: str, delta: Spread, seeds: int) -> str:
     change = percent(delta)
     if outcome == HELPED:
         return (
-            f"Sharing helped: the shared model with {method} is on average "
-            f"over the tasks {change} against single-task models, more than "
-            "the spread between seeds."
+            f"Sharing helped: the shared model with {method}, chosen on "
+            f"validation data, is on average over the tasks {change} against "
+            "single-task models, more than the spread between seeds."
         )
     if outcome == HURT:
         return (
-            f"Sharing did not help: even the best shared model, with {method}, "
-            f"is on average over the tasks {change} against single-task "
-            "models, a loss larger than the spread between seeds."
+            "Sharing did not help: even the best shared model on validation "
+            f"data, with {method}, is on average over the tasks {change} "
+            "against single-task models, a loss larger than the spread "
+            "between seeds."
         )
     if outcome == UNDECIDED:
         return (
-            "Sharing did not help measurably: the best shared model, with "
-            f"{method}, is on average over the tasks {change} against "
-            "single-task models, within the spread between seeds."
+            "Sharing did not help measurably: the best shared model on "
+            f"validation data, with {method}, is on average over the tasks "
+            f"{change} against single-task models, within the spread between "
+            "seeds."
         )
     if math.isnan(delta.mean):
         return (

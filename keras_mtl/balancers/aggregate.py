@@ -44,11 +44,14 @@ def aggregate(
     Example:
     >>> direction, weights = aggregate("imtlg", [[-4.0, 1.0], [6.0, 1.0]])
     >>> [round(d, 2) for d in direction.tolist()]
-    [0.08, 1.0]
+    [0.04, 1.0]
     """
     method = get(method)
-    as_numpy = not keras.ops.is_tensor(jacobian)
-    rows = _floats(jacobian)
+    as_numpy = not ops.is_tensor(jacobian)
+    if as_numpy:
+        jacobian = _float_array(jacobian)
+    dtype = jacobian.dtype
+    rows = at_least_float32(ops.convert_to_tensor(jacobian))
     _check_jacobian(rows)
     num_tasks = int(rows.shape[0])
     if losses is None and (
@@ -58,8 +61,6 @@ def aggregate(
             f"`losses` is needed by {type(method).__name__}: the loss of each "
             f"of the {num_tasks} tasks. Received: losses=None"
         )
-    dtype = rows.dtype
-    rows = at_least_float32(rows)
     if losses is None:
         losses = np.ones(num_tasks)
     losses = ops.cast(_vector(losses, num_tasks, "losses"), rows.dtype)
@@ -71,14 +72,14 @@ def aggregate(
     _build(method, num_tasks)
 
     direction, weights = _combine(method, rows, losses, present)
-    direction = ops.cast(direction, dtype)
-    weights = None if weights is None else ops.cast(weights, dtype)
-    if not as_numpy:
+    if as_numpy:
+        # NumPy casts, for it knows bfloat16 only as an extension.
+        direction = ops.convert_to_numpy(direction).astype(dtype)
+        if weights is not None:
+            weights = ops.convert_to_numpy(weights).astype(dtype)
         return direction, weights
-    return (
-        ops.convert_to_numpy(direction),
-        None if weights is None else ops.convert_to_numpy(weights),
-    )
+    direction = ops.cast(direction, dtype)
+    return direction, None if weights is None else ops.cast(weights, dtype)
 
 
 def _combine(
@@ -105,13 +106,14 @@ def _build(method: Balancer, num_tasks: int) -> None:
         )
 
 
-def _floats(value: Any) -> Any:
-    if not keras.ops.is_tensor(value):
-        value = np.asarray(value)
-        # Python's numbers carry no precision; arrays do.
-        if value.dtype.kind not in "fV":
-            value = value.astype(keras.config.floatx())
-    return ops.convert_to_tensor(value)
+def _float_array(value: Any) -> Any:
+    array = np.asarray(value)
+    # Python's numbers carry no precision, integers none that suits; "V" is
+    # how NumPy sees bfloat16.
+    is_list = not hasattr(value, "dtype")
+    if is_list or array.dtype.kind not in "fV":
+        return array.astype(keras.config.floatx())
+    return array
 
 
 def _vector(value: Any, num_tasks: int, argument: str) -> Any:
@@ -136,11 +138,10 @@ def _check_jacobian(rows: Any) -> None:
             "`jacobian` must have at least one row and one column. "
             f"Received: shape {tuple(rows.shape)}"
         )
-    try:
-        values = ops.convert_to_numpy(rows)
-    except (AttributeError, NotImplementedError, TypeError):
+    if not hasattr(rows, "numpy"):
         return  # Inside a compiled graph there are no values to look at yet.
-    bad = ~np.isfinite(values.astype("float64")).all(axis=1)
+    values = ops.convert_to_numpy(rows)
+    bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise ValueError(
             "`jacobian` must be finite. Received: NaN or infinity in rows "

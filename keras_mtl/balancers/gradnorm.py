@@ -20,9 +20,10 @@ class GradNorm(GradientBalancer):
         Σ_t |w_t n_t − mean(w n) · r_t^α|,   mean(w n) · r_t^α held constant
 
     divided by mean(w n), so that `learning_rate` means the same at any scale
-    of the losses. Weights stay non-negative and sum to the number of tasks.
-    L_t(0) is the task's loss in the first batch that has labels for it; a
-    task that is absent moves nothing.
+    of the losses, and goes no farther than the term's minimum, so that long
+    gradients do not swing. Weights stay non-negative and sum to the number of
+    tasks. L_t(0) is the task's loss in the first batch that has labels for it;
+    a task that is absent moves nothing.
 
     Args:
         alpha: How much faster tasks that are behind should be made to train;
@@ -42,8 +43,8 @@ class GradNorm(GradientBalancer):
     Reference:
         Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm", ICML 2018,
         arXiv:1711.02257, which leaves the optimizer of w open. LibMTL's
-        GradNorm moves w through a softmax with the model's optimizer, and so
-        does not bound their step; TorchJD has none.
+        GradNorm passes w through a softmax and takes for L_t(0) the mean over
+        a first epoch of even weights; TorchJD has none.
     """
 
     scales_heads = True
@@ -94,7 +95,7 @@ class GradNorm(GradientBalancer):
         """The weights of this step; then moves them for the next."""
         wide = at_least_float32(gram)
         losses = ops.cast(losses, wide.dtype)
-        zeros, ones = ops.zeros_like(losses), ops.ones_like(losses)
+        ones = ops.ones_like(losses)
         here = ops.cast(present, wide.dtype)
         count = ops.maximum(ops.sum(here), 1.0)
         balance = ops.cast(self.balance, wide.dtype) * here
@@ -120,11 +121,12 @@ class GradNorm(GradientBalancer):
         lengths = result * norms
         mean_length = ops.sum(lengths) / count
         scale = ops.where(mean_length > 0, mean_length, 1.0)
-        # d/dw_t Σ|w_t n_t − target_t| = sign(w_t n_t − target_t) n_t
-        surplus = ops.sign(lengths - mean_length * ops.power(rate, self.alpha))
-        moved = ops.maximum(
-            result - self.learning_rate * surplus * norms / scale, zeros
-        )
+        # d/dw_t Σ|w_t n_t − target_t| = sign(w_t n_t − target_t) n_t; the step
+        # ends where w_t n_t = target_t, for beyond it the sign turns.
+        target = mean_length * ops.power(rate, self.alpha)
+        goal = target / ops.where(norms > 0, norms, ones)
+        reach = self.learning_rate * norms / scale
+        moved = result + ops.clip(goal - result, -reach, reach)
         # The present tasks share what they had, so absent ones do not move.
         new_total = ops.sum(moved)
         usable = ops.logical_and(sound, new_total > 0)

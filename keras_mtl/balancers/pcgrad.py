@@ -36,8 +36,8 @@ class PCGrad(GradientBalancer):
 
     Reference:
         Yu et al., "Gradient Surgery for Multi-Task Learning", NeurIPS 2020,
-        arXiv:2001.06782. LibMTL also takes j = i, which has no effect but on
-        the order, and one order for all; TorchJD agrees with the sum.
+        arXiv:2001.06782. LibMTL also takes j = i; TorchJD agrees with the
+        sum.
     """
 
     def __init__(

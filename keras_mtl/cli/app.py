@@ -4,11 +4,9 @@ Nothing in this package imports Keras when it is imported itself, so that
 `--help` answers at once.
 """
 
-import os
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from keras_mtl._version import __version__
@@ -16,6 +14,7 @@ from keras_mtl.cli.balancers import balancers
 from keras_mtl.cli.check import check
 from keras_mtl.cli.compare import compare
 from keras_mtl.cli.export import export
+from keras_mtl.cli.output import new_console
 from keras_mtl.cli.train import train
 
 
@@ -26,14 +25,12 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            Console(stderr=True).print("Interrupted.")
+            new_console(stderr=True).print("Interrupted.")
             raise typer.Exit(130) from None
         except (ValueError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
-            Console(stderr=True).print(
-                f"Error: {error}", markup=False, highlight=False
-            )
+            new_console(stderr=True).print(f"Error: {error}")
             raise typer.Exit(2) from None
 
 
@@ -69,8 +66,7 @@ def _common(
         ),
     ] = False,
 ) -> None:
-    # TensorFlow reads it once, when it is first imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Options of all commands; typer reads them from the signature."""
 
 
 for command in (train, compare, export, check, balancers):

@@ -3,12 +3,15 @@
 import re
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from keras_mtl.cli.output import new_console
+from keras_mtl.cli.quiet import import_quietly
 
 
 def balancers() -> None:
     """List the balancers."""
+    import_quietly()
     from keras_mtl.balancers import registry
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -20,7 +23,7 @@ def balancers() -> None:
         method = registry[name]
         text = method.__doc__ or ""
         table.add_row(name, _contract(method), _first_line(text), _paper(text))
-    Console().print(table)
+    new_console().print(table)
 
 
 def _contract(method: object) -> str:
@@ -45,5 +48,12 @@ def _first_line(text: str) -> str:
 
 
 def _paper(text: str) -> str:
-    link = re.search(r"https?://[^\s)>\]]+", text)
-    return link[0].rstrip(".,") if link else ""
+    """The arXiv number in the reference, or else title and year."""
+    reference = " ".join(text.partition("Reference:")[2].split())
+    if number := re.search(r"arXiv:[\d.]*\d", reference):
+        return number[0]
+    title = re.search(r'"([^"]+)"', reference)
+    year = re.search(r"\b(19|20)\d\d\b", reference)
+    return ", ".join(
+        found.group().strip('"') for found in (title, year) if found
+    )

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from keras_mtl.cli.output import new_console
+from keras_mtl.cli.quiet import import_quietly
 
 
 def check(
@@ -16,6 +18,7 @@ def check(
     ],
 ) -> None:
     """Check that TF Serving can load and run an exported model."""
+    import_quietly()
     from keras_mtl import serving
     from keras_mtl.cli.tables import print_check
     from keras_mtl.serving.versions import version_directory
@@ -24,10 +27,8 @@ def check(
     try:
         report = serving.check(version_dir)
     except ValueError as error:
-        Console(stderr=True).print(
-            f"The check failed: {error}", markup=False, highlight=False
-        )
+        new_console(stderr=True).print(f"The check failed: {error}")
         raise typer.Exit(1) from None
-    print_check(Console(), report)
+    print_check(new_console(), report)
     if not report.ok:
         raise typer.Exit(1)

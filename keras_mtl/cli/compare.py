@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from keras_mtl.cli import options
+from keras_mtl.cli.output import new_console
+from keras_mtl.cli.quiet import import_quietly
 
 
 def compare(
@@ -20,7 +21,7 @@ def compare(
         typer.Option(
             metavar="NAME",
             help="A balancer to compare; may be repeated. "
-            "[default: the recipe's]",
+            "(default: the recipe's)",
         ),
     ] = None,
     data: options.Data = None,
@@ -34,15 +35,18 @@ def compare(
     with each balancer, on the same budget and several seeds. Writes a report
     and exports the best shared model for TF Serving.
     """
+    import_quietly()
     from keras_mtl import analysis
     from keras_mtl.analysis.compare import MODEL
-    from keras_mtl.cli.export import export_file
+    from keras_mtl.cli.export import check_place, export_file
     from keras_mtl.cli.origin import origin
     from keras_mtl.cli.progress import Bars, show
     from keras_mtl.cli.tables import print_comparison
     from keras_mtl.recipe import load_recipe
 
     recipe = load_recipe(file)
+    model_dir = saved_models / recipe.name
+    check_place(model_dir)
     with Bars("trainings", "epochs") as bars:
         comparison, run = analysis.compare(
             recipe,
@@ -55,7 +59,7 @@ def compare(
             origin=origin(file),
             on_progress=lambda progress: show(bars, progress),
         )
-    console = Console()
+    console = new_console()
     print_comparison(console, comparison)
     console.print()
     for name, path in (
@@ -63,12 +67,10 @@ def compare(
         ("picture", run / "report.png"),
         ("model", run / MODEL),
     ):
-        console.print(
-            f"{name:9}{path}", soft_wrap=True, markup=False, highlight=False
-        )
+        console.print(f"{name:9}{path}", soft_wrap=True)
     export_file(
         console,
         run / MODEL,
-        saved_models / recipe.name,
+        model_dir,
         before=[f"tensorboard --logdir {run / 'tensorboard'}"],
     )

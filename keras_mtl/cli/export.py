@@ -1,6 +1,7 @@
 """`keras-mtl export`: a trained model as TF Serving wants it."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,8 @@ import typer
 from rich.console import Console
 
 from keras_mtl.cli import options
+from keras_mtl.cli.output import new_console
+from keras_mtl.cli.quiet import import_quietly
 
 
 def export(
@@ -22,11 +25,12 @@ def export(
 ) -> None:
     """Export a trained model for TF Serving and check it."""
     file, config = _find(model)
+    import_quietly()
     if (recipe := Path(config.get("file", ""))).is_file():
         from keras_mtl.recipe import load_recipe
 
         load_recipe(recipe)  # registers its layers with Keras
-    export_file(Console(), file, out / config.get("recipe", file.stem))
+    export_file(new_console(), file, out / config.get("recipe", file.stem))
 
 
 def export_file(
@@ -56,18 +60,29 @@ def export_file(
         version_dir = serving.export(trained, model_dir)
         report = serving.check(version_dir)
     except ValueError as error:
-        Console(stderr=True).print(
-            f"The export failed: {error}", markup=False, highlight=False
-        )
+        new_console(stderr=True).print(f"The export failed: {error}")
         raise typer.Exit(1) from None
     print_check(console, report)
     if not report.ok:
         raise typer.Exit(1)
     console.print("\nNext:")
     for command in (*before, *serving.next_commands(version_dir).values()):
-        console.print(
-            f"  {command}", soft_wrap=True, markup=False, highlight=False
-        )
+        console.print(f"  {command}", soft_wrap=True)
+
+
+def check_place(path: Path) -> None:
+    """Tells before a long training that an export could not be written.
+
+    Raises:
+        CannotWriteError: It could not.
+    """
+    from keras_mtl._files import CannotWriteError
+
+    nearest = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not nearest.is_dir():
+        raise CannotWriteError(path, f"{nearest} is not a directory")
+    if not os.access(nearest, os.W_OK):
+        raise CannotWriteError(path, f"{nearest} may not be written to")
 
 
 def _find(path: Path) -> tuple[Path, dict[str, Any]]:

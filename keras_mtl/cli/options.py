@@ -13,7 +13,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="SOURCE",
-        help="One of the recipe's data sources. [default: its first]",
+        help="One of the recipe's data sources. (default: its first)",
     ),
 ]
 DataDir = Annotated[
@@ -22,7 +22,7 @@ DataDir = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(min=1, help="Passes over the data. [default: the recipe's]"),
+    typer.Option(min=1, help="Passes over the data. (default: the recipe's)"),
 ]
 Out = Annotated[Path, typer.Option(help="Where runs are kept.")]
 SavedModels = Annotated[

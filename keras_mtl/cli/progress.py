@@ -3,7 +3,6 @@
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -11,6 +10,8 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+
+from keras_mtl.cli.output import new_console
 
 
 class Bars:
@@ -21,7 +22,7 @@ class Bars:
     """
 
     def __init__(self, *names: str) -> None:
-        console = Console(stderr=True)
+        console = new_console(stderr=True)
         self.on_terminal = console.is_terminal
         self._last_label = ""
         self._console = console
@@ -59,7 +60,7 @@ class Bars:
         )
         if not self.on_terminal and label and label != self._last_label:
             self._last_label = label
-            self._console.print(label, highlight=False)
+            self._console.print(label)
 
 
 def show(bars: Bars, progress: Any) -> None:

@@ -20,11 +20,11 @@ def print_comparison(console: Console, comparison: "Comparison") -> None:
     console.print(_metrics(comparison))
     console.print(_costs(comparison))
     judged = verdict(comparison)
-    console.print(judged.sentence, style="bold", highlight=False)
+    console.print(judged.sentence, style="bold")
     for sentence in judged.tasks.values():
-        console.print(f"  {sentence}", markup=False, highlight=False)
-    console.print(judged.cost, highlight=False)
-    console.print(RULE, style="dim", highlight=False)
+        console.print(f"  {sentence}")
+    console.print(judged.cost)
+    console.print(RULE, style="dim")
 
 
 def _metrics(comparison: "Comparison") -> Table:
@@ -117,7 +117,9 @@ def scores(recipe: "Recipe", run: "TrainingRun") -> Table:
 def print_check(console: Console, report: Any) -> None:
     """Prints what became of each signature of an export."""
     table = _table(
-        str(report.path), ["signature", "runs"], ["batch of 1", "batch of 32"]
+        f"Export {report.path}",
+        ["signature", "runs"],
+        ["batch of 1", "batch of 32"],
     )
     for name, signature in report.signatures.items():
         table.add_row(
@@ -130,8 +132,7 @@ def print_check(console: Console, report: Any) -> None:
     console.print(
         "TF Serving's loader takes it, and every signature runs."
         if report.ok
-        else "The check failed: not every signature runs.",
-        highlight=False,
+        else "The check failed: not every signature runs."
     )
 
 

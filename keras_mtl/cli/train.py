@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from keras_mtl.cli import options
+from keras_mtl.cli.output import new_console
+from keras_mtl.cli.quiet import import_quietly
 
 
 def train(
@@ -15,13 +16,13 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="See `keras-mtl balancers`. [default: equal weights]",
+            help="See `keras-mtl balancers`. (default: equal weights)",
         ),
     ] = None,
     epochs: options.Epochs = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Of weights and data order. [default: 0]"),
+        typer.Option(min=0, help="Of weights and data order. (default: 0)"),
     ] = None,
     data: options.Data = None,
     data_dir: options.DataDir = None,
@@ -46,6 +47,7 @@ def train(
                 f"{', '.join(given)} cannot be given with --resume: a run goes "
                 "on as it was started. Only --epochs may change."
             )
+    import_quietly()
     from keras_mtl.analysis import training_run
     from keras_mtl.cli.origin import origin
     from keras_mtl.cli.progress import Bars
@@ -68,16 +70,19 @@ def train(
                 data_dir=None if data_dir is None else str(data_dir),
                 out=out,
                 origin=origin(file),
+                on_start=lambda path: new_console(stderr=True).print(
+                    f"run {path}", soft_wrap=True
+                ),
                 on_epoch=on_epoch,
             )
         else:
             run = training_run.resume(
                 recipe, resume, epochs=epochs, on_epoch=on_epoch
             )
-    console = Console()
+    console = new_console()
     console.print(scores(recipe, run))
     for command in (
         f"tensorboard --logdir {run.directory / 'tensorboard'}",
         f"keras-mtl export {run.directory}",
     ):
-        console.print(command, soft_wrap=True, markup=False, highlight=False)
+        console.print(command, soft_wrap=True)

@@ -24,9 +24,9 @@ def paste_pairs(left: Any, right: Any, offset: tuple[int, int]) -> Any:
         ValueError: The shapes differ, or a displacement is negative.
 
     Example:
-    >>> one, two = np.array([[[1, 5]]]), np.array([[[3, 2]]])
-    >>> paste_pairs(one, two, offset=(0, 1))[0, :, :, 0]
-    array([[1, 5, 2]])
+        >>> one, two = np.array([[[1, 5]]]), np.array([[[3, 2]]])
+        >>> paste_pairs(one, two, offset=(0, 1))[0, :, :, 0]
+        array([[1, 5, 2]])
     """
     left, right = np.asarray(left), np.asarray(right)
     if left.ndim != 3 or left.shape != right.shape:
@@ -67,9 +67,9 @@ def draw_pairs(
         of the right images.
 
     Example:
-    >>> left, right = draw_pairs(3, 3, num_pairs=6, seed=0)
-    >>> sorted(left.tolist()), sorted(right.tolist())
-    ([0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2])
+        >>> left, right = draw_pairs(3, 3, num_pairs=6, seed=0)
+        >>> sorted(left.tolist()), sorted(right.tolist())
+        ([0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2])
     """
     rng = np.random.default_rng(seed)
 

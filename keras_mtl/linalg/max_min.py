@@ -63,10 +63,11 @@ def max_min_in_ball(gram: Any, present: Any, radius: float) -> Any:
         return ops.sum(left * ops.matmul(angles, right[:, None])[:, 0])
 
     def end_of_path(offset: Any, rate: Any) -> Any:
-        """The level where v = offset + s·rate meets the border, or inf."""
+        """The s where v = offset + s·rate meets the border; ±inf if none."""
         curve, slope = inner(rate, rate), inner(rate, offset)
         room = radius**2 - inner(offset, offset)
-        grows = curve > 16 * eps * ops.square(ops.sum(ops.abs(rate)))
+        total = ops.sum(ops.abs(rate))
+        grows = curve > 16 * eps * total * total
         root = ops.sqrt(ops.maximum(slope * slope + curve * room, 0.0))
         # The form of the root that does not subtract equals from equals.
         border = ops.where(
@@ -74,14 +75,13 @@ def max_min_in_ball(gram: Any, present: Any, radius: float) -> Any:
             room / ops.maximum(slope + root, tiny),
             (root - slope) / ops.where(grows, curve, ops.ones_like(curve)),
         )
-        border = ops.where(grows, border, infinite[0])
+        # Where the support's gradients balance out, v grows but Jᵀu does not:
+        # the path is at its end, and further pivots would be noise.
+        balanced = ops.where(total > 0, -infinite[0], infinite[0])
+        border = ops.where(grows, border, balanced)
         # A task without a gradient is never lifted above level 0.
-        fall = 1.0 - ops.sum(inverse_lengths * rate)
-        level_zero = ops.where(
-            fall > 4 * eps,
-            ops.sum(inverse_lengths * offset) / ops.maximum(fall, tiny),
-            infinite[0],
-        )
+        gain = 1.0 - ops.sum(inverse_lengths * rate)
+        level_zero = ops.sum(inverse_lengths * offset) / ops.maximum(gain, tiny)
         return ops.where(still, ops.minimum(border, level_zero), border)
 
     def unfinished(

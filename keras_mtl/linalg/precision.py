@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import ml_dtypes
+import numpy as np
 from keras import ops
 
 _HALVES = ("float16", "bfloat16")
@@ -20,12 +20,12 @@ def at_least_float32(x: Any) -> Any:
 
 def epsilon(x: Any) -> float:
     """The distance from 1 to the next number in the dtype of `x`."""
-    return float(ml_dtypes.finfo(keras.backend.standardize_dtype(x.dtype)).eps)
+    return float(np.finfo(keras.backend.standardize_dtype(x.dtype)).eps)
 
 
 def smallest(x: Any) -> float:
     """The smallest normal positive number in the dtype of `x`."""
-    return float(ml_dtypes.finfo(keras.backend.standardize_dtype(x.dtype)).tiny)
+    return float(np.finfo(keras.backend.standardize_dtype(x.dtype)).tiny)
 
 
 def solver(function: Callable[..., Any]) -> Callable[..., Any]:

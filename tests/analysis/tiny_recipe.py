@@ -43,7 +43,9 @@ recipe = keras_mtl.Recipe(
     load=load,
     build=build,
     sources=("made", "other"),
-    optimizer=lambda hp: keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, default=1e-2)),
+    optimizer=lambda hp: keras.optimizers.Adam(
+        hp.Float("rate", 1e-3, 1e-1, default=1e-2)
+    ),
     epochs=3,
     batch_size=32,
 )

@@ -30,11 +30,14 @@ def jacobians(draw, kinds=KINDS, sizes=(2, 3, 5)):
 
 def solve(function, gram, *args, dtype="float64"):
     """Runs a solver compiled once per shape, on all tasks; float64 out."""
-    gram = np.asarray(gram, dtype)
-    result = _compiled(function, args)(gram, np.ones(len(gram), bool))
+    numbers = [np.asarray(value, dtype) for value in (gram, *args)]
+    present = np.ones(len(gram), bool)
+    result = _compiled(function)(numbers[0], present, *numbers[1:])
     return ops.convert_to_numpy(result).astype("float64")
 
 
 @functools.cache
-def _compiled(function, args):
-    return tf.function(lambda gram, present: function(gram, present, *args))
+def _compiled(function):
+    # Autograph would not help: loops and branches are Keras ops.
+    traced = tf.function(function, autograph=False)
+    return lambda *args: traced(*map(tf.constant, args))

@@ -8,7 +8,7 @@ from .matrices import jacobians, solve
 
 
 def quadratic(gram, present, linear):
-    return nonnegative_quadratic(gram, np.asarray(linear), present)
+    return nonnegative_quadratic(gram, linear, present)
 
 
 @settings(derandomize=True, max_examples=40, deadline=None, database=None)
@@ -18,7 +18,7 @@ def test_agrees_with_scipy_s_nonnegative_least_squares(drawn):
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     target = np.cos(np.arange(rows.shape[1]))
     expected, _ = nnls(rows.T, target)
-    found = solve(quadratic, rows @ rows.T, tuple(rows @ target))
+    found = solve(quadratic, rows @ rows.T, rows @ target)
     np.testing.assert_allclose(rows.T @ found, rows.T @ expected, atol=1e-9)
 
 

@@ -1,0 +1,204 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mtl.analysis import compare, verdict
+from keras_mtl.analysis.results import EQUAL, SINGLE
+from keras_mtl.metrics import delta_m
+
+FILES = {
+    "config.json",
+    "results.json",
+    "results.csv",
+    "report.html",
+    "report.png",
+    "model.keras",
+    "tensorboard",
+}
+
+
+@pytest.fixture(scope="module")
+def done(tiny, tmp_path_factory):
+    """A comparison, its directory and the progress that it told."""
+    told = []
+    out = tmp_path_factory.mktemp("runs")
+    comparison, run = compare(
+        tiny,
+        seeds=2,
+        epochs=2,
+        balancers=["uncertainty"],
+        out=out,
+        origin={"command": "keras-mtl compare tiny"},
+        on_progress=told.append,
+    )
+    return comparison, run, told
+
+
+def test_the_run_directory_is_whole(done, tiny):
+    _, run, _ = done
+    assert {path.name for path in run.iterdir()} == FILES
+    assert run.parent.name == tiny.name
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_every_task_alone_and_all_together_with_every_seed(done):
+    comparison = done[0]
+    assert comparison.methods == [SINGLE, EQUAL, "uncertainty"]
+    assert [(t.label, t.seed) for t in comparison.trainings] == [
+        (label, seed)
+        for seed in (0, 1)
+        for label in (
+            f"{SINGLE} up",
+            f"{SINGLE} size",
+            EQUAL,
+            "uncertainty",
+        )
+    ]
+
+
+def test_all_have_the_same_budget(done):
+    for training in done[0].trainings:
+        assert len(training.history["loss"]) == 2
+    parameters = {t.label: t.parameters for t in done[0].trainings}
+    # 6 → 8 → 1, with biases; two heads on one hidden layer when shared.
+    assert parameters == {
+        f"{SINGLE} up": 65,
+        f"{SINGLE} size": 65,
+        EQUAL: 74,
+        "uncertainty": 74,
+    }
+
+
+def test_summaries_follow_from_the_trainings_in_the_file(done):
+    record = json.loads((done[1] / "results.json").read_text())
+    directions = {k: m["direction"] for k, m in record["metrics"].items()}
+
+    def scores(method, split):
+        return [
+            {
+                task: value
+                for t in record["trainings"]
+                if (t["method"], t["seed"]) == (method, seed)
+                for task, value in t[split].items()
+            }
+            for seed in record["seeds"]
+        ]
+
+    best = {}
+    for summary in record["summaries"]:
+        for split, key in (
+            ("test", "delta_m"),
+            ("validation", "validation_delta_m"),
+        ):
+            single = scores(SINGLE, split)
+            baseline = {
+                task: np.mean([s[task] for s in single]) for task in directions
+            }
+            deltas = [
+                delta_m(s, baseline, directions)
+                for s in scores(summary["method"], split)
+            ]
+            assert summary[key]["mean"] == pytest.approx(
+                np.mean(deltas), abs=1e-9
+            )
+            assert summary[key]["sd"] == pytest.approx(np.std(deltas, ddof=1))
+        best[summary["method"]] = np.mean(deltas)
+    del best[SINGLE]
+    assert record["chosen"] == max(best, key=best.get)
+
+
+def test_the_kept_model_is_the_chosen_one_of_the_first_seed(done, tiny):
+    comparison, run, _ = done
+    model = keras.models.load_model(run / "model.keras")
+    x, y = tiny.load("made", None).test
+    logs = model.evaluate(x, y, batch_size=32, return_dict=True, verbose=0)
+    (training,) = [
+        t
+        for t in comparison.trainings
+        if (t.method, t.seed) == (comparison.chosen, 0)
+    ]
+    assert logs["up_accuracy"] == pytest.approx(training.test["up"])
+    assert logs["size_mae"] == pytest.approx(training.test["size"])
+
+
+def test_config_tells_how_to_repeat_it(done):
+    config = json.loads((done[1] / "config.json").read_text())
+    assert config["command"] == "keras-mtl compare tiny"
+    assert config["seeds"] == [0, 1]
+    assert (config["epochs"], config["batch_size"]) == (2, 32)
+    assert config["source"] == "made"
+    assert config["optimizer"]["class_name"] == "Adam"
+    assert list(config["balancers"]) == [EQUAL, "uncertainty"]
+    assert [task["name"] for task in config["tasks"]] == ["up", "size"]
+    assert {"keras", "numpy", "python"} <= set(config["versions"])
+
+
+def test_report_inference_and_progress(done):
+    comparison, run, told = done
+    html = (run / "report.html").read_text()
+    assert verdict(comparison).sentence in html
+    assert "Made &lt;tables&gt;." in html
+    low, median, high = comparison.inference.shared
+    assert 0 < low <= median <= high
+    assert [(p.training, p.epoch) for p in told] == [
+        (training, epoch) for training in range(8) for epoch in range(3)
+    ]
+
+
+def test_runs_are_repeatable(done, tiny, tmp_path):
+    again, _ = compare(
+        tiny, seeds=1, epochs=2, balancers=["uncertainty"], out=tmp_path
+    )
+    for before, now in zip(done[0].trainings, again.trainings, strict=False):
+        assert now.test == before.test
+        assert now.history == before.history
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seeds": 0}, "`seeds` must be 1 or more"),
+        ({"epochs": 0}, "`epochs` must be 1 or more"),
+        ({"source": "none"}, "no data source 'none'"),
+        ({"balancers": ["pcgrd"]}, "no balancer named 'pcgrd'.*'pcgrad'"),
+    ],
+)
+def test_errors_come_before_training(tiny, tmp_path, arguments, message):
+    def load(source, data_dir):
+        raise AssertionError("data was loaded")
+
+    recipe = dataclasses.replace(tiny, load=load)
+    with pytest.raises(ValueError, match=message):
+        compare(recipe, out=tmp_path, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_said_before_loading(tiny, tmp_path):
+    def load(source, data_dir):
+        raise AssertionError("data was loaded")
+
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(OSError, match="Cannot write to `path`"):
+        compare(dataclasses.replace(tiny, load=load), out=file)
+
+
+def test_nothing_is_left_of_a_comparison_that_fails(tiny, tmp_path):
+    def build(hp, tasks):
+        if len(tasks) > 1:
+            raise ValueError("no shared model")
+        return tiny.build(hp, tasks)
+
+    recipe = dataclasses.replace(tiny, build=build)
+    with pytest.raises(ValueError, match="no shared model"):
+        compare(recipe, seeds=1, epochs=1, out=tmp_path)
+    assert not list((tmp_path / "tiny").iterdir())
+
+
+def test_one_task_cannot_be_compared(tiny, tmp_path):
+    recipe = dataclasses.replace(tiny, tasks=[tiny.tasks["up"]])
+    with pytest.raises(ValueError, match=r"two tasks or more.*\['up'\]"):
+        compare(recipe, out=tmp_path)

@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from keras_mtl import balancers, serving
+
+
+def words(result):
+    return " ".join(result.stdout.split())
+
+
+def test_balancers_lists_the_registry(run):
+    result = run("balancers")
+    assert result.exit_code == 0
+    for name in balancers.registry:
+        assert name in result.stdout
+    (pcgrad,) = [r for r in result.stdout.splitlines() if "pcgrad" in r]
+    assert "gradient" in pcgrad
+    assert "arXiv:2001.06782" in pcgrad
+
+
+def test_compare_ends_with_tables_files_and_commands(run, recipe_file):
+    result = run(
+        *("compare", recipe_file, "--seeds", "1", "--epochs", "1"),
+        *("--balancer", "pcgrad"),
+    )
+    assert result.exit_code == 0, result.stderr
+    text = words(result)
+    assert "against single-task" in text
+    assert "cannot be said from 1 seed" in text
+    (directory,) = Path("runs/tiny").iterdir()
+    assert f"report {directory}/report.html" in text
+    assert f"picture {directory}/report.png" in text
+    assert f"tensorboard --logdir {directory}/tensorboard" in text
+    assert "Export saved_models/tiny/1" in text
+    assert "tensorflow/serving" in text
+    assert "curl -d" in text
+    # Tables fit; commands are one line each, to be copied.
+    table = result.stdout.split("report ")[0]
+    assert max(map(len, table.splitlines())) <= 80
+    config = json.loads((directory / "config.json").read_text())
+    assert config["file"] == recipe_file
+    assert len(config["file_sha256"]) == 64
+    assert serving.check("saved_models/tiny").ok
+    assert result.stderr.splitlines()[-1] == "[4/4] pcgrad, seed 0"
+
+
+def test_train_resume_export_and_check(run, recipe_file):
+    result = run("train", recipe_file, "--epochs", "1", "--balancer", "mgda")
+    assert result.exit_code == 0, result.stderr
+    assert "tiny: mgda, 1 epochs" in words(result)
+    (directory,) = Path("runs/tiny").iterdir()
+    assert result.stderr == f"run {directory}\nepoch 0 of 1\nepoch 1 of 1\n"
+    assert f"keras-mtl export {directory}" in words(result)
+
+    result = run("train", recipe_file, "--resume", str(directory))
+    assert result.exit_code == 2
+    assert "has done its 1 epochs" in " ".join(result.stderr.split())
+    result = run(
+        "train", recipe_file, "--resume", str(directory), "--epochs", "2"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "tiny: mgda, 2 epochs" in words(result)
+
+    result = run("export", str(directory), "--out", "served")
+    assert result.exit_code == 0, result.stderr
+    assert "Export served/tiny/1" in words(result)
+    result = run("check", "served/tiny")
+    assert result.exit_code == 0
+    assert "every signature runs" in words(result)
+
+
+def test_a_failed_check_is_code_1(run):
+    broken = Path("broken/1")
+    broken.mkdir(parents=True)
+    (broken / "saved_model.pb").write_bytes(b"nothing")
+    result = run("check", "broken")
+    assert result.exit_code == 1
+    assert "The check failed:" in result.stderr
+
+
+def test_a_failed_export_is_code_1(run):
+    Path("model.keras").write_bytes(b"nothing")
+    result = run("export", "model.keras")
+    assert result.exit_code == 1
+    assert "The export failed:" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--balancer", "mdga"], "Did you mean 'mgda'?"),
+        (["--data", "none"], "no data source 'none'"),
+        (["--out", "file"], "Cannot write to `path`"),
+    ],
+)
+def test_mistakes_come_before_training(
+    run, recipe_file, command, arguments, message
+):
+    Path("file").write_text("")
+    result = run(command, recipe_file, *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+def test_compare_tells_beforehand_where_it_cannot_export(run, recipe_file):
+    Path("file").write_text("")
+    result = run("compare", recipe_file, "--saved-models", "file")
+    assert result.exit_code == 2
+    assert "file is not a directory" in " ".join(result.stderr.split())
+    assert not Path("runs").exists()
