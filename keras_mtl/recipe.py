@@ -53,6 +53,7 @@ class Recipe:
         ValueError: An argument does not suit; the message tells which.
 
     Example:
+    >>> from keras_mtl import Task
     >>> def load(source, data_dir):
     ...     ...
     >>> def build(hp, tasks):

@@ -234,7 +234,7 @@ def _train(
     log_dir: Path,
     report: Callable[[int], None],
 ) -> tuple[Any, Training]:
-    logs = log_dir / step.label.replace(" ", "-") / f"seed-{step.seed}"
+    logs = log_dir / f"seed-{step.seed}" / step.label.replace(" ", "-")
     model, history, seconds = train_once(
         recipe,
         splits,

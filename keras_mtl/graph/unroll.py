@@ -128,7 +128,9 @@ def _unroll_into(
                     Step(
                         operation=node.operation,
                         arguments=node.arguments,
-                        inputs={id(x): slots[id(x)] for x in node.input_tensors},
+                        inputs={
+                            id(x): slots[id(x)] for x in node.input_tensors
+                        },
                         outputs=outputs,
                     )
                 )
@@ -151,14 +153,14 @@ def _nested_inputs(node: Any) -> list[Any] | None:
     if (
         not isinstance(model, keras.Model)
         or not hasattr(model, "_nodes_by_depth")
-        or type(model).call is not _FUNCTIONAL.call
+        or type(model).call is not _FUNCTIONAL_CALL
         or model.activity_regularizer is not None
         or node.arguments.kwargs.get("mask") is not None
         or len(node.arguments.args) != 1
     ):
         return None
     (inputs,) = node.arguments.args
-    flat = keras.tree.flatten(inputs)
+    flat: list[Any] = keras.tree.flatten(inputs)
     expected = keras.tree.flatten(model.input)
     try:
         keras.tree.assert_same_structure(inputs, model.input)
@@ -175,10 +177,10 @@ def _nested_inputs(node: Any) -> list[Any] | None:
     return flat
 
 
-def _functional_class() -> type:
-    # Keras does not name it publicly.
+def _functional_call() -> Any:
+    # Keras does not name the class of Functional models publicly.
     inputs = keras.Input((1,))
-    return type(keras.Model(inputs, inputs))
+    return type(keras.Model(inputs, inputs)).call
 
 
-_FUNCTIONAL = _functional_class()
+_FUNCTIONAL_CALL = _functional_call()

@@ -28,8 +28,8 @@ def task_deltas(
         ValueError: No task, different tasks or an unknown direction.
 
     Example:
-    >>> task_deltas({"a": 0.9}, {"a": 0.8}, {"a": "max"})
-    {'a': 12.5}
+    >>> task_deltas({"a": 0.75}, {"a": 0.5}, {"a": "max"})
+    {'a': 50.0}
     """
     if not results:
         raise ValueError("`results` must hold at least one task.")

@@ -59,12 +59,12 @@ class Task:
     Each kind brings a loss, metrics and a head that suit it; any of them can
     be replaced by a Keras loss, metric or layer.
 
-    | kind | labels | loss | metric | head |
-    |---|---|---|---|---|
-    | `"binary"` | 0 or 1, `(batch,)` | binary cross-entropy | accuracy | sigmoid |
-    | `"multiclass"` | class index, `(batch,)` | sparse categorical cross-entropy | accuracy | softmax |
-    | `"multilabel"` | 0 or 1, `(batch, units)` | binary cross-entropy | accuracy | sigmoid |
-    | `"regression"` | floats, `(batch,)` or `(batch, units)` | mean squared error | mean absolute error | linear |
+    | kind | labels | loss | metric, head |
+    |---|---|---|---|
+    | `"binary"` | 0, 1 `(batch,)` | binary cross-entropy | accuracy, sigmoid |
+    | `"multiclass"` | index `(batch,)` | cross-entropy | accuracy, softmax |
+    | `"multilabel"` | 0, 1 `(batch, units)` | as binary | accuracy, sigmoid |
+    | `"regression"` | floats `(batch[, units])` | squared error | mae, linear |
 
     A label that is NaN, or -1 in the three classification kinds, is missing:
     it counts in no loss, no metric and no gradient.
@@ -93,7 +93,6 @@ class Task:
             which and what would.
 
     Example:
-
     >>> age = Task("age", "regression", unit="years", loss="huber")
     >>> age.monitor, age.direction
     ('age_mae', 'min')
@@ -203,7 +202,7 @@ class Task:
         if self.units is None and self.kind in ("multiclass", "multilabel"):
             raise ValueError(
                 f"`units` of task {self.name!r} is needed to make its head: "
-                f"the number of {'classes' if self.kind == 'multiclass' else 'labels'}. "
+                "the number of classes or labels. "
                 f"Write Task({self.name!r}, {self.kind!r}, units=…) or pass "
                 "`head`."
             )

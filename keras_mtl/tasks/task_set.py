@@ -17,7 +17,6 @@ class TaskSet(Mapping[str, Task]):
         ValueError: No task, something that is not a task, or two of one name.
 
     Example:
-
     >>> tasks = TaskSet([Task("a", "binary"), Task("b", "regression")])
     >>> list(tasks), tasks["a"].kind
     (['a', 'b'], 'binary')

@@ -157,6 +157,21 @@ class DataGuard:
             raise
 
 
+def complete_weights(sample_weight: Any, y: Any) -> Any:
+    """Sample weights for every output: 1 for those that are left out.
+
+    Keras itself refuses a dict that lacks an output.
+    """
+    if not (isinstance(sample_weight, Mapping) and isinstance(y, Mapping)):
+        return sample_weight
+    return {
+        name: sample_weight[name]
+        if sample_weight.get(name) is not None
+        else np.ones(len(labels), "float32")
+        for name, labels in y.items()
+    }
+
+
 class _CheckedPyDataset(keras.utils.PyDataset):
     """A `PyDataset` whose batches are checked as they are drawn."""
 

@@ -26,11 +26,11 @@ class TaskMeans(keras.metrics.Metric):
         self.total = self.add_variable(shape, "zeros", name="total")
         self.count = self.add_variable(shape, "zeros", name="count")
 
-    def update_state(self, values: Any, present: Any) -> None:
-        """Adds values `(T,)` of the tasks that are present `(T,)`."""
-        present = ops.cast(present, self.dtype)
-        self.total.assign_add(ops.cast(values, self.dtype) * present)
-        self.count.assign_add(present)
+    def update_state(self, values: Any, weights: Any) -> None:
+        """Adds values `(T,)` with weights `(T,)`, 0 for an absent task."""
+        weights = ops.cast(weights, self.dtype)
+        self.total.assign_add(ops.cast(values, self.dtype) * weights)
+        self.count.assign_add(weights)
 
     def result(self) -> dict[str, Any]:
         """The mean by key; NaN for a task that never had a label."""
@@ -128,12 +128,16 @@ class TaskLogs:
         self.losses = TaskMeans(names, "loss")
         self.metrics = metrics
         self.weights = TaskMeans(names, "weight") if balanced else None
-        self.cosine = keras.metrics.Mean(name="min_cosine") if conflicts else None
+        self.cosine = (
+            keras.metrics.Mean(name="min_cosine") if conflicts else None
+        )
 
     @property
     def trackers(self) -> list[Any]:
         """Every metric object, for Keras to reset."""
-        training_only = [m for m in (self.weights, self.cosine) if m is not None]
+        training_only = [
+            m for m in (self.weights, self.cosine) if m is not None
+        ]
         return [
             self.total,
             self.losses,
@@ -149,17 +153,21 @@ class TaskLogs:
         present: Any,
         labels: Mapping[str, Labels],
     ) -> None:
-        """Adds one batch, as Keras averages: totals by samples, the rest by batch.
+        """Adds one batch.
 
         Args:
-            batch_size: Number of samples.
+            batch_size: Number of samples: an integer where the graph knows it,
+                else a scalar tensor.
             total: The total loss.
             losses: Losses `(T,)`.
             present: Which tasks had a label `(T,)`.
             labels: Labels and predictions by task.
         """
         self.total.update_state(total, sample_weight=batch_size)
-        self.losses.update_state(losses, present)
+        # Keras weighs the losses of outputs by the batch size only where it
+        # is known when the step is traced; so do we.
+        known = batch_size if isinstance(batch_size, int) else 1
+        self.losses.update_state(losses, known * ops.cast(present, "float32"))
         self.metrics.update_state(labels)
 
     def update_balance(
@@ -187,9 +195,7 @@ class TaskLogs:
     def without_labels(self) -> list[str]:
         """The tasks that had no label since the last reset."""
         counts = ops.convert_to_numpy(self.losses.count)
-        return [
-            t for t, n in zip(self.tasks, counts, strict=True) if not n > 0
-        ]
+        return [t for t, n in zip(self.tasks, counts, strict=True) if not n > 0]
 
 
 _NAN = float("nan")
@@ -217,8 +223,8 @@ def resolve_metric(identifier: Any, task: Task, output: Any) -> Any:
         metric = keras.metrics.get(identifier)
     except ValueError as error:
         raise ValueError(
-            f"`metrics` of task {task.name!r} holds {identifier!r}, which Keras "
-            "does not know. Expected: a metric, its name or a function."
+            f"`metrics` of task {task.name!r} holds {identifier!r}, which "
+            "Keras does not know. Expected: a metric, its name or a function."
         ) from error
     if not isinstance(metric, keras.metrics.Metric):
         metric = keras.metrics.MeanMetricWrapper(metric, name=name)

@@ -23,7 +23,7 @@ from keras_mtl.graph import partition
 from keras_mtl.tasks import Task, TaskSet
 from keras_mtl.tasks.task_set import check_keys
 from keras_mtl.training.backends import backend
-from keras_mtl.training.checks import DataGuard
+from keras_mtl.training.checks import DataGuard, complete_weights
 from keras_mtl.training.logs import TaskLogs, TaskMetrics
 from keras_mtl.training.losses import read_labels, task_loss
 
@@ -185,7 +185,7 @@ class MultiTaskModel(keras.Model):
         self.balancer = None
         self.tasks = tasks
         self.partition = partition(self, list(tasks))
-        self._set_balancer(balancer)
+        self._set_balancer(balancer, tasks)
         self._compiled = _Compiled(
             arguments={
                 "loss": loss,
@@ -215,7 +215,7 @@ class MultiTaskModel(keras.Model):
             loss = dict.fromkeys(outputs, loss)
         loss = loss or {}
         check_keys(loss, outputs, argument="loss", all_needed=False)
-        given = self.given_tasks or {}
+        given: Mapping[str, Task] = self.given_tasks or {}
         tasks = []
         # The order of given tasks is that of every vector; see `TaskSet`.
         for name in [*given, *(k for k in outputs if k not in given)]:
@@ -239,12 +239,12 @@ class MultiTaskModel(keras.Model):
                 )
         return TaskSet(tasks)
 
-    def _set_balancer(self, identifier: Any) -> None:
+    def _set_balancer(self, identifier: Any, tasks: TaskSet) -> None:
         if identifier is None:
             return
         balancer = balancers.get(identifier)
-        num_tasks = len(self.tasks or ())
-        balancer.bind(self.tasks)
+        num_tasks = len(tasks)
+        balancer.bind(tasks)
         if not balancer.built:
             balancer.build((num_tasks,))
         elif balancer.num_tasks != num_tasks:
@@ -305,7 +305,7 @@ class MultiTaskModel(keras.Model):
             booleans `(T,)`.
         """
         labels, losses, present = {}, [], []
-        for name, task in self.tasks.items():
+        for name, task in (self.tasks or {}).items():
             weight = (
                 sample_weight.get(name)
                 if isinstance(sample_weight, Mapping)
@@ -381,7 +381,7 @@ class MultiTaskModel(keras.Model):
 
     def _layer_metrics(self) -> list[Any]:
         # Keras's own tracker of the total comes first; `TaskLogs` has ours.
-        return super().metrics[1:]
+        return list(super().metrics[1:])
 
     @property
     def metrics(self) -> list[Any]:
@@ -426,9 +426,13 @@ class MultiTaskModel(keras.Model):
         call["x"] = guard.guard(
             call.get("x"), call.get("y"), call.get("sample_weight")
         )
+        _complete(call)
         validation = call.get("validation_data")
         if isinstance(validation, (tuple, list)):
             guard.guard(*validation, labels_needed=False)
+            if len(validation) == 3:
+                x, y, weights = validation
+                call["validation_data"] = (x, y, complete_weights(weights, y))
         elif validation is not None:
             call["validation_data"] = guard.guard(validation)
         callbacks = call.get("callbacks")
@@ -454,6 +458,7 @@ class MultiTaskModel(keras.Model):
                 call.get("sample_weight"),
                 labels_needed=False,
             )
+        _complete(call)
         with self._explained():
             return super().evaluate(**call)
 
@@ -475,6 +480,7 @@ class MultiTaskModel(keras.Model):
         self._compiled.guard.check_batch(
             call["x"], call.get("y"), call.get("sample_weight")
         )
+        _complete(call)
         with self._explained():
             return function(**call)
 
@@ -559,7 +565,7 @@ class _EpochEnd(keras.callbacks.Callback):
                 f"The losses of {unknown} are NaN after epoch {epoch + 1}. "
                 "Look for NaN in the inputs, for a learning rate that is too "
                 "high, or for a loss outside its domain; "
-                "keras.callbacks.TerminateOnNaN stops training when it happens.",
+                "keras.callbacks.TerminateOnNaN stops when it happens.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -586,6 +592,13 @@ def _task_set(tasks: Any) -> TaskSet:
 
 def _batch_size(x: Any) -> Any:
     return ops.shape(keras.tree.flatten(x)[0])[0]
+
+
+def _complete(call: dict[str, Any]) -> None:
+    if call.get("sample_weight") is not None:
+        call["sample_weight"] = complete_weights(
+            call["sample_weight"], call.get("y")
+        )
 
 
 def _bound(

@@ -73,7 +73,9 @@ def nested_with_an_output_per_task():
 def everything_nested():
     inner = keras.Input((4,))
     low = _dense("low")(inner)
-    nested = keras.Model(inner, {"a": _dense("a", 1)(low), "b": _dense("b")(low)})
+    nested = keras.Model(
+        inner, {"a": _dense("a", 1)(low), "b": _dense("b")(low)}
+    )
     x = keras.Input((4,))
     return x, nested(x)
 

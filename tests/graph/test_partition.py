@@ -122,5 +122,8 @@ def test_an_output_without_a_loss_is_of_no_task():
     split = partition(model, ["a", "b"])
     assert {v.path for v in split.idle} == {"c/kernel", "c/bias"}
     assert {v.path for v in split.shared} == {
-        "low/kernel", "low/bias", "high/kernel", "high/bias"
+        "low/kernel",
+        "low/bias",
+        "high/kernel",
+        "high/bias",
     }

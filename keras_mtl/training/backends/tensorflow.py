@@ -246,7 +246,7 @@ class _Backward:
         return [_block(column) for column in zip(*rows, strict=True)]
 
     def mixed_at_boundary(self, mix: Mix) -> Gradients:
-        """Gradients of the shared variables, mixed at the boundary: one pass."""
+        """Gradients of the shared variables in one pass, mixed before it."""
         through = self.through_shared(_mixed(self.boundary_blocks(), mix))
         direct = _mixed(self.direct_blocks(), mix)
         return [_sum(list(pair)) for pair in zip(through, direct, strict=True)]
@@ -293,7 +293,9 @@ def _block(gradients: Sequence[Any]) -> _Block | None:
         return None
     like = tf.convert_to_tensor(like)  # embeddings give indexed slices
     rows = [
-        tf.zeros([tf.size(like)]) if g is None else tf.reshape(tf.cast(g, "float32"), [-1])
+        tf.zeros([tf.size(like)])
+        if g is None
+        else tf.reshape(tf.cast(g, "float32"), [-1])
         for g in gradients
     ]
     return _Block(tf.stack(rows), like)
@@ -335,10 +337,7 @@ def _balance(
         products = tf.where(both, products, tf.zeros_like(products))
         cosine = min_cosine(products, usable)
         if isinstance(balancer, CoordinateBalancer):
-            weights = None
-
-            def mix(rows: Any) -> Any:
-                return balancer.combine(rows, losses, usable)
+            weights, mix = None, _combining(balancer, losses, usable)
         else:
             weights = balancer.task_weights(products, losses, usable)
             mix = _weighing(weights)
@@ -373,6 +372,10 @@ def _balance(
 
 def _weighing(weights: Any) -> Mix:
     return lambda rows: tf.linalg.matvec(rows, weights, transpose_a=True)
+
+
+def _combining(balancer: Any, losses: Any, present: Any) -> Mix:
+    return lambda rows: balancer.combine(rows, losses, present)
 
 
 def _gram(blocks: "list[_Block | None]", num_tasks: int) -> Any:
@@ -433,7 +436,9 @@ def _absent_state(model: Any, present: Any) -> list[tuple[Any, Any]]:
         if isinstance(state, list) and len(state) == len(variables)
     ]
     index = {task: t for t, task in enumerate(split.tasks)}
-    owned = {id(v) for v in (model.balancer.variables if model.balancer else ())}
+    owned = {
+        id(v) for v in (model.balancer.variables if model.balancer else ())
+    }
     pairs = []
     for i, variable in enumerate(variables):
         if id(variable) in owned:  # one entry a task
@@ -461,8 +466,12 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, tf.errors.InvalidArgumentError) and (
         "outside the valid range" in text
     ):
-        found = re.search(r"label value of (-?\d+).*?range of (\S+ \S+\))", text)
-        detail = f" Received: {found[1]}; expected: {found[2]}." if found else ""
+        found = re.search(
+            r"label value of (-?\d+).*?range of (\S+ \S+\))", text
+        )
+        detail = (
+            f" Received: {found[1]}; expected: {found[2]}." if found else ""
+        )
         return (
             f"`y` holds a class index that is out of range.{detail} Correct "
             "the labels, write -1 for a missing one, or give the output more "
