@@ -16,6 +16,7 @@ _HOMES = {
     "TaskSet": "keras_mtl.tasks",
     "balancers": "keras_mtl.balancers",
     "builders": "keras_mtl.builders",
+    "data": "keras_mtl.data",
     "export": "keras_mtl.serving",
 }
 

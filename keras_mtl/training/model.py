@@ -186,6 +186,9 @@ class MultiTaskModel(keras.Model):
         self.tasks = tasks
         self.partition = partition(self, list(tasks))
         self._set_balancer(balancer, tasks)
+        # A model saved before its first step then loads without a warning.
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
         self._compiled = _Compiled(
             arguments={
                 "loss": loss,
@@ -281,7 +284,6 @@ class MultiTaskModel(keras.Model):
         """Compiles as `get_compile_config` tells."""
         config = keras.saving.deserialize_keras_object(dict(config))
         self.compile(**config)
-        self.optimizer.build(self.trainable_variables)
 
     # ------------------------------------------------------------ one step
 

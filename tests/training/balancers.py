@@ -25,12 +25,8 @@ class SumOfRows(CoordinateBalancer):
 def plain_balancers():
     """Balancers that must train as a plain `keras.Model` does, by id."""
     return {
-        "none": None,
         "fixed": "fixed",
         "variables": Ones(),
-        "features": Ones(wrt="features"),
-        "every_2": Ones(update_every=2),
         "features_every_2": Ones(wrt="features", update_every=2),
-        "coordinate": SumOfRows(),
         "coordinate_features": SumOfRows(wrt="features"),
     }
