@@ -85,9 +85,9 @@ def partition(model: Any, tasks: "tuple[str, ...] | list[str]") -> Partition:
         for slot in step.inputs.values():
             slot_tasks[slot] |= reached
 
-    trainable = {
-        id(v): v for v in model.trainable_variables
-    }  # in the model's order
+    called = {id(v) for step in graph.steps for v in _variables(step.operation)}
+    # In the model's order, without what hangs on it beside the graph.
+    trainable = {id(v): v for v in model.trainable_variables if id(v) in called}
     reach: dict[int, set[str]] = {id(v): set() for v in model.variables}
     called_by: dict[int, set[str]] = defaultdict(set)
     for step in graph.steps:

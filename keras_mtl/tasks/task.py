@@ -261,7 +261,13 @@ def resolve_loss(identifier: Any) -> Any:
     Raises:
         ValueError: `identifier` is none of these.
     """
-    loss = keras.losses.get(identifier)
+    try:
+        loss = keras.losses.get(identifier)
+    except ValueError as error:
+        raise ValueError(
+            "`loss` must be a Keras loss, its name or a function (y_true, "
+            f"y_pred). Received: {identifier!r}. {error}"
+        ) from error
     if isinstance(loss, keras.losses.Loss):
         return loss
     for cls in vars(keras.losses).values():

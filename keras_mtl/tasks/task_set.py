@@ -24,13 +24,20 @@ class TaskSet(Mapping[str, Task]):
 
     def __init__(self, tasks: "Iterable[Task] | Mapping[str, Task]") -> None:
         if isinstance(tasks, Mapping):
+            _check_names(tasks)
             tasks = tasks.values()
+        if not isinstance(tasks, Iterable):
+            raise ValueError(
+                "`tasks` must be a list of keras_mtl.Task objects or a dict of "
+                f"them by name. Received: {tasks!r}"
+            )
         self._tasks: dict[str, Task] = {}
         for task in tasks:
             if not isinstance(task, Task):
                 raise ValueError(
-                    "`tasks` must hold keras_mtl.Task objects. "
-                    f"Received: {task!r} of type {type(task).__name__}"
+                    "`tasks` must hold keras_mtl.Task objects. Received: "
+                    f"{task!r} of type {type(task).__name__}. Write "
+                    "Task(name, kind)."
                 )
             if task.name in self._tasks:
                 raise ValueError(
@@ -39,7 +46,10 @@ class TaskSet(Mapping[str, Task]):
                 )
             self._tasks[task.name] = task
         if not self._tasks:
-            raise ValueError("`tasks` must hold at least one task.")
+            raise ValueError(
+                "`tasks` must hold at least one task: an output that is "
+                "learned. Received: none."
+            )
 
     def __getitem__(self, name: str) -> Task:
         return self._tasks[name]
@@ -52,6 +62,15 @@ class TaskSet(Mapping[str, Task]):
 
     def __repr__(self) -> str:
         return f"TaskSet({list(self._tasks.values())})"
+
+
+def _check_names(tasks: Mapping[str, Any]) -> None:
+    for key, task in tasks.items():
+        if isinstance(task, Task) and task.name != key:
+            raise ValueError(
+                "`tasks` must have each task under its own name. Received: "
+                f"{task!r} under {key!r}. Rename one of them, or pass a list."
+            )
 
 
 def check_keys(

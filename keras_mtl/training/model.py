@@ -2,8 +2,6 @@
 
 import functools
 import inspect
-import math
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +15,18 @@ from keras_mtl.balancers import base as balancers
 from keras_mtl.balancers.base import (
     CoordinateBalancer,
     GradientBalancer,
-    LossBalancer,
 )
 from keras_mtl.graph import partition
-from keras_mtl.tasks import Task, TaskSet
+from keras_mtl.tasks import TaskSet
 from keras_mtl.tasks.task_set import check_keys
 from keras_mtl.training.backends import backend
 from keras_mtl.training.checks import DataGuard, complete_weights
+from keras_mtl.training.compiling import (
+    loss_weight,
+    ready_balancer,
+    tasks_to_train,
+)
+from keras_mtl.training.epoch_end import EpochEnd
 from keras_mtl.training.logs import TaskLogs, TaskMetrics
 from keras_mtl.training.losses import read_labels, task_loss
 
@@ -160,7 +163,7 @@ class MultiTaskModel(keras.Model):
         Raises:
             ValueError: A key names no output, or an output has no loss.
         """
-        tasks = self._compiled_tasks(loss)
+        tasks = tasks_to_train(self.given_tasks, self.output, loss)
         for argument, value in (
             ("loss_weights", loss_weights),
             ("metrics", metrics),
@@ -177,15 +180,17 @@ class MultiTaskModel(keras.Model):
             weighted_metrics or {},
         )
         factors = [
-            float((loss_weights or {}).get(name, task.weight))
+            loss_weight((loss_weights or {}).get(name, task.weight), name)
             for name, task in tasks.items()
         ]
+        # What can fail comes first: a model is never compiled by half.
+        split = partition(self, list(tasks))
+        balancer = ready_balancer(balancer, tasks, bool(split.shared))
         super().compile(optimizer=optimizer, **kwargs)
         self._tracker.untrack(self.balancer)
-        self.balancer = None
+        self.balancer = balancer
         self.tasks = tasks
-        self.partition = partition(self, list(tasks))
-        self._set_balancer(balancer, tasks)
+        self.partition = split
         # A model saved before its first step then loads without a warning.
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
@@ -208,64 +213,6 @@ class MultiTaskModel(keras.Model):
             ),
             guard=DataGuard(tasks, self.output),
         )
-
-    def _compiled_tasks(self, loss: Any) -> TaskSet:
-        """The tasks to train: those given, with `loss` put over them."""
-        outputs = self.output
-        if loss is not None and not isinstance(loss, Mapping):
-            if isinstance(loss, (list, tuple)):
-                check_keys(loss, outputs, argument="loss", all_needed=False)
-            loss = dict.fromkeys(outputs, loss)
-        loss = loss or {}
-        check_keys(loss, outputs, argument="loss", all_needed=False)
-        given: Mapping[str, Task] = self.given_tasks or {}
-        tasks = []
-        # The order of given tasks is that of every vector; see `TaskSet`.
-        for name in [*given, *(k for k in outputs if k not in given)]:
-            if name in loss and loss[name] is None:
-                continue
-            if name in given:
-                tasks.append(
-                    given[name].with_loss(loss[name])
-                    if name in loss
-                    else given[name]
-                )
-            elif name in loss:
-                tasks.append(Task(name, loss=loss[name], metrics=[]))
-            else:
-                raise ValueError(
-                    f"The output {name!r} has neither a task nor a loss, so "
-                    "nothing would ever train it. Expected: a loss for each of "
-                    f"{list(outputs)}. Received: losses for "
-                    f"{[*given, *loss]}. Give it one, or write "
-                    f"loss={{{name!r}: None}} to leave it out on purpose."
-                )
-        return TaskSet(tasks)
-
-    def _set_balancer(self, identifier: Any, tasks: TaskSet) -> None:
-        if identifier is None:
-            return
-        balancer = balancers.get(identifier)
-        num_tasks = len(tasks)
-        balancer.bind(tasks)
-        if not balancer.built:
-            balancer.build((num_tasks,))
-        elif balancer.num_tasks != num_tasks:
-            raise ValueError(
-                f"`balancer` was built for {balancer.num_tasks} tasks; this "
-                f"model has {num_tasks}. Pass a new one."
-            )
-        if (
-            not isinstance(balancer, LossBalancer)
-            and num_tasks > 1
-            and not self.partition.shared
-        ):
-            warnings.warn(
-                "The tasks of this model share no trainable variable: "
-                f"`balancer={balancer.name}` has nothing to balance.",
-                stacklevel=4,
-            )
-        self.balancer = balancer
 
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was given, serialized."""
@@ -431,14 +378,18 @@ class MultiTaskModel(keras.Model):
         _complete(call)
         validation = call.get("validation_data")
         if isinstance(validation, (tuple, list)):
-            guard.guard(*validation, labels_needed=False)
+            guard.guard(
+                *validation, labels_needed=False, argument="validation_data"
+            )
             if len(validation) == 3:
                 x, y, weights = validation
                 call["validation_data"] = (x, y, complete_weights(weights, y))
         elif validation is not None:
-            call["validation_data"] = guard.guard(validation)
+            call["validation_data"] = guard.guard(
+                validation, argument="validation_data"
+            )
         callbacks = call.get("callbacks")
-        ours = _EpochEnd()
+        ours = EpochEnd()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(ours)
             ours.set_model(self)
@@ -547,36 +498,6 @@ class _Compiled:
     loss_weights: list[float]
     logs: TaskLogs
     guard: DataGuard
-
-
-class _EpochEnd(keras.callbacks.Callback):
-    """Tells the balancer of each epoch, and the user of absent tasks."""
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Reads the logs of training; validation has its own keys."""
-        model, logs = self.model, logs or {}
-        if model.balancer is not None:
-            model.balancer.on_epoch_end()
-        unknown = [
-            name for name in model.tasks if math.isnan(logs[f"{name}_loss"])
-        ]
-        if not unknown:
-            return
-        if math.isnan(logs["loss"]):
-            warnings.warn(
-                f"The losses of {unknown} are NaN after epoch {epoch + 1}. "
-                "Look for NaN in the inputs, for a learning rate that is too "
-                "high, or for a loss outside its domain; "
-                "keras.callbacks.TerminateOnNaN stops when it happens.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        else:
-            raise ValueError(
-                f"`y` held no label for {unknown} in the whole of epoch "
-                f"{epoch + 1}: all were missing. Expected: at least one an "
-                "epoch. Drop the task, or bring labels for it."
-            )
 
 
 def _task_set(tasks: Any) -> TaskSet:

@@ -20,8 +20,7 @@ def task_gradients(model, x, y, weights=None):
     with tf.GradientTape(persistent=True) as tape:
         outputs = model(x, training=True)
         losses = {
-            n: weights[n] * model.tasks[n].loss(y[n], outputs[n])
-            for n in names
+            n: weights[n] * model.tasks[n].loss(y[n], outputs[n]) for n in names
         }
     values = [v.value for v in model.trainable_variables]
     rows = {
@@ -109,7 +108,8 @@ def test_features_weigh_by_the_gram_at_the_boundary():
     x, y = models.data(16)
     model = models.model()
     model.compile(
-        keras.optimizers.SGD(RATE), balancer=balancers.get("mgda", wrt="features")
+        keras.optimizers.SGD(RATE),
+        balancer=balancers.get("mgda", wrt="features"),
     )
     trunk = model.get_layer("trunk")
     heads = keras.Model(trunk.output, model.output)
@@ -117,9 +117,7 @@ def test_features_weigh_by_the_gram_at_the_boundary():
         features = trunk(x)
         tape.watch(features)
         outputs = heads(features)
-        losses = [
-            model.tasks[n].loss(y[n], outputs[n]) for n in model.tasks
-        ]
+        losses = [model.tasks[n].loss(y[n], outputs[n]) for n in model.tasks]
     jacobian = np.stack(
         [tape.gradient(loss, features).numpy().ravel() for loss in losses]
     )
@@ -183,7 +181,10 @@ def test_odd_graphs_step_as_their_jacobian_says(graph, wrt):
     logs, found = step(model, x, y)
     weights = np.array([logs[f"{t}_weight"] for t in model.tasks])
     jacobian = np.stack(
-        [np.zeros(1) if not index else flat(rows[t], index) for t in model.tasks]
+        [
+            np.zeros(1) if not index else flat(rows[t], index)
+            for t in model.tasks
+        ]
     )
     if index:
         np.testing.assert_allclose(
@@ -286,7 +287,8 @@ def test_dynamic_weight_average_follows_epochs():
     for epoch in (2, 3):
         ratio = np.array(
             [
-                history[f"{t}_loss"][epoch - 1] / history[f"{t}_loss"][epoch - 2]
+                history[f"{t}_loss"][epoch - 1]
+                / history[f"{t}_loss"][epoch - 2]
                 for t in model.tasks
             ]
         )

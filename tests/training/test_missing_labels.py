@@ -38,9 +38,7 @@ def state(model, task):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize(
-    "balancer", [None, "uncertainty", "mgda", "graddrop"]
-)
+@pytest.mark.parametrize("balancer", [None, "uncertainty", "mgda", "graddrop"])
 def test_its_head_and_its_optimizer_state_stand_still(optimizer, balancer):
     x, y = models.data(16)
     model = models.model()
@@ -58,7 +56,9 @@ def test_its_head_and_its_optimizer_state_stand_still(optimizer, balancer):
 
 # CAGrad scales the gradient of a lone task by 1 + c, and a model of one task
 # has no shared part to scale.
-@pytest.mark.parametrize("name", [n for n in balancers.registry if n != "cagrad"])
+@pytest.mark.parametrize(
+    "name", [n for n in balancers.registry if n != "cagrad"]
+)
 def test_the_shared_part_moves_as_if_it_did_not_exist(name):
     x, y = models.data(16)
     found = []

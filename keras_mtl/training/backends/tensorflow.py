@@ -402,9 +402,16 @@ def _apply(model: Any, gradients: Gradients, present: Any) -> None:
     variables of absent tasks, and their optimizer state, are put back.
     """
     optimizer, variables = model.optimizer, model.trainable_variables
+    # An output left out on purpose is no reason for the optimizer to warn.
+    idle = {id(v) for v in model.partition.idle}
+    pairs = [
+        (gradient, variable)
+        for gradient, variable in zip(gradients, variables, strict=True)
+        if gradient is not None or id(variable) not in idle
+    ]
 
     def apply() -> Any:
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        optimizer.apply_gradients(pairs)
         return tf.constant(0)
 
     def apply_to_present() -> Any:
