@@ -53,11 +53,28 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
             # Not `tempfile`: its files can be read by their owner alone.
             with staged.open("xb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(staged, path)
+            replace(staged, path)
         finally:
             staged.unlink(missing_ok=True)
+
+
+def replace(
+    staged: str | os.PathLike[str], path: str | os.PathLike[str]
+) -> None:
+    """Renames a finished file over another, once it is on disk.
+
+    Args:
+        staged: The file, on the same file system.
+        path: Its place.
+
+    Raises:
+        CannotWriteError: The file cannot be renamed.
+    """
+    path = Path(path)
+    with _explained(path):
+        with open(staged, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(staged, path)
         _sync_directory(path.parent)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from keras_mtl import _files
+
 _STATE = "keras_mtl_training.json"
 
 
@@ -57,7 +59,7 @@ class Checkpoint(keras.callbacks.Callback):
             self.model.save(staged)
             with zipfile.ZipFile(staged, "a") as archive:
                 archive.writestr(_STATE, json.dumps(state))
-            os.replace(staged, self.path)
+            _files.replace(staged, self.path)
         finally:
             staged.unlink(missing_ok=True)
 
