@@ -52,6 +52,7 @@ class MultiTaskModel(keras.Model):
         ValueError: `outputs` is not a dict, or `tasks` do not match it.
 
     Example:
+        >>> from keras_mtl import Task
         >>> x = keras.Input((4,))
         >>> h = keras.layers.Dense(8, activation="relu")(x)
         >>> model = MultiTaskModel(
