@@ -44,8 +44,9 @@ def hard_sharing(
         A model with one output per task, not yet compiled.
 
     Raises:
-        ValueError: A depth out of range, a misspelt task, no block that is a
-            layer, or features that a default head cannot take.
+        ValueError: A depth out of range, a misspelt task, blocks that are no
+            layers or have equal names, or features that a default head cannot
+            take.
 
     Example:
         >>> model = hard_sharing(
@@ -64,11 +65,7 @@ def hard_sharing(
         Caruana, "Multitask Learning", Machine Learning 28 (1997).
     """
     tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
-    if bad := [b for b in blocks if not isinstance(b, keras.Layer)]:
-        raise ValueError(
-            "`blocks` must hold Keras layers or models. Received: "
-            f"{bad[0]!r} of type {type(bad[0]).__name__}."
-        )
+    _check_blocks(blocks, tasks)
     depths = _depths(depth, tasks, len(blocks))
     # The shared tower as far as some task follows it: features after k blocks.
     trunk = [inputs]
@@ -85,6 +82,32 @@ def hard_sharing(
     )
 
 
+def _check_blocks(blocks: Any, tasks: TaskSet) -> None:
+    if not isinstance(blocks, (list, tuple)):
+        raise ValueError(
+            "`blocks` must be a list of Keras layers or models. Received: "
+            f"{blocks!r} of type {type(blocks).__name__}."
+        )
+    names: set[str] = set()
+    for block in blocks:
+        if not isinstance(block, keras.Layer):
+            raise ValueError(
+                "`blocks` must hold Keras layers or models. Received: "
+                f"{block!r} of type {type(block).__name__}."
+            )
+        if block.name in names:
+            raise ValueError(
+                "`blocks` must have different names. Received "
+                f"{block.name!r} twice. Give each layer a `name` of its own."
+            )
+        if block.name in tasks:
+            raise ValueError(
+                "`blocks` must not be named as a task, for its head has that "
+                f"name. Received: {block.name!r}. Give the block another name."
+            )
+        names.add(block.name)
+
+
 def _depths(depth: Any, tasks: TaskSet, num_blocks: int) -> dict[str, int]:
     if isinstance(depth, Mapping):
         check_keys(depth, tasks, argument="depth", all_needed=True)
@@ -92,7 +115,8 @@ def _depths(depth: Any, tasks: TaskSet, num_blocks: int) -> dict[str, int]:
     else:
         depths = dict.fromkeys(tasks, num_blocks if depth is None else depth)
     for key, value in depths.items():
-        if not (isinstance(value, int) and 0 <= value <= num_blocks):
+        # True counts as 1 in Python, but means nothing here.
+        if type(value) is not int or not 0 <= value <= num_blocks:
             raise ValueError(
                 f"`depth` of task {key!r} must be a number of blocks from 0 "
                 f"to {num_blocks}. Received: {value!r}"

@@ -1,7 +1,10 @@
 """One output of a multi-task model: its kind, loss, metrics and head."""
 
 import copy
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -44,6 +47,12 @@ _MORE_IS_BETTER = (
     "f1",
     "fbeta",
     "iou",
+    "io_u",
+    "correlation",
+    "kappa",
+    "ndcg",
+    "true_positives",
+    "true_negatives",
     "similarity",
     "r2",
     "sensitivity",
@@ -128,19 +137,26 @@ class Task:
                 f"`kind` of task {name!r} must be one of {', '.join(KINDS)}. "
                 f"Received: kind={kind!r}"
             )
-        if weight < 0:
-            raise ValueError(
-                f"`weight` of task {name!r} must not be negative. "
-                f"Received: weight={weight}"
-            )
+        _check_numbers(name, kind, units, weight)
         if direction not in (None, "max", "min"):
             raise ValueError(
                 f"`direction` of task {name!r} must be 'max' or 'min'. "
                 f"Received: direction={direction!r}"
             )
+        if isinstance(metrics, str):
+            raise ValueError(
+                f"`metrics` of task {name!r} must be a list. Received: "
+                f"{metrics!r}. Write metrics=[{metrics!r}]."
+            )
+        if head is not None and not isinstance(head, keras.Layer):
+            raise ValueError(
+                f"`head` of task {name!r} must be a Keras layer or model, of "
+                f"which copies are made. Received: {head!r}"
+            )
         self.kind = kind
         self.units = units
         self.loss = resolved or self._default_loss()
+        self._check_loss()
         self.metrics = (
             list(metrics) if metrics is not None else self._default_metrics()
         )
@@ -187,6 +203,7 @@ class Task:
         """The same task under another loss."""
         changed = copy.copy(self)
         changed.loss = resolve_loss(loss)
+        changed._check_loss()
         return changed
 
     def make_head(self, name: str) -> Any:
@@ -198,6 +215,8 @@ class Task:
         if self.head is not None:
             config = keras.saving.serialize_keras_object(self.head)
             config["config"]["name"] = name
+            # A head that was called before would come back built for that.
+            config.pop("build_config", None)
             return keras.saving.deserialize_keras_object(config)
         if self.units is None and self.kind in ("multiclass", "multilabel"):
             raise ValueError(
@@ -213,6 +232,15 @@ class Task:
         return keras.layers.Dense(
             self.units or 1, activation=activation, dtype="float32", name=name
         )
+
+    def _check_loss(self) -> None:
+        sparse = keras.losses.SparseCategoricalCrossentropy
+        if isinstance(self.loss, sparse) and self.kind != "multiclass":
+            raise ValueError(
+                f"`loss` of task {self.name!r} takes class indices, which only "
+                f"the kind 'multiclass' has. Received: kind={self.kind!r}, "
+                f"loss={self.loss.name!r}. Change one of them."
+            )
 
     def _default_loss(self) -> Any:
         if self.kind == "multiclass":
@@ -231,7 +259,7 @@ class Task:
             "name": self.name,
             "kind": self.kind,
             "units": self.units,
-            "loss": serialize(self.loss),
+            "loss": serialize_loss(self.loss),
             "metrics": [serialize(m) for m in self.metrics],
             "direction": self._direction,
             "head": None if self.head is None else serialize(self.head),
@@ -282,6 +310,23 @@ def resolve_loss(identifier: Any) -> Any:
     return FunctionLoss(loss)
 
 
+def serialize_loss(loss: Any) -> Any:
+    """The config of a loss, or of a dict of them, with all its arguments.
+
+    Keras 3.15 forgets `delta` of Huber and `axis` of CosineSimilarity.
+    """
+    if isinstance(loss, Mapping):
+        return {name: serialize_loss(one) for name, one in loss.items()}
+    if not isinstance(loss, keras.losses.Loss):
+        return keras.saving.serialize_keras_object(loss)
+    serialized = keras.saving.serialize_keras_object(loss)
+    accepted = inspect.signature(type(loss)).parameters
+    for key, value in getattr(loss, "_fn_kwargs", {}).items():
+        if key in accepted:
+            serialized["config"].setdefault(key, value)
+    return serialized
+
+
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class FunctionLoss(keras.losses.Loss):
     """A function `(y_true, y_pred)` as a loss, averaged over the batch."""
@@ -315,6 +360,26 @@ def metric_name(metric: Any) -> str:
     if isinstance(metric, str):
         return metric
     return str(getattr(metric, "name", None) or metric.__name__)
+
+
+def _check_numbers(name: str, kind: str, units: Any, weight: Any) -> None:
+    if not isinstance(weight, Real) or not 0 <= float(weight) < math.inf:
+        raise ValueError(
+            f"`weight` of task {name!r} must be a finite number that is not "
+            f"negative. Received: weight={weight!r}"
+        )
+    if units is None:
+        return
+    if not isinstance(units, Integral) or units < 1:
+        raise ValueError(
+            f"`units` of task {name!r} must be a positive integer. "
+            f"Received: units={units!r}"
+        )
+    if kind == "multiclass" and units == 1:
+        raise ValueError(
+            f"`units` of task {name!r} must count at least two classes. "
+            "Received: units=1. Use the kind 'binary' for one sigmoid unit."
+        )
 
 
 def _kind_of_loss(loss: Any, name: str) -> str:

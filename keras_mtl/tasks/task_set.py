@@ -103,16 +103,15 @@ def check_keys(
             f"`{argument}` must be a dict keyed by task. {wanted} "
             f"Received: {type(received).__name__}. {remedy}".rstrip()
         )
-    keys = [str(k) for k in received]
+    keys = list(received)
     if unknown := [k for k in keys if k not in expected]:
-        hints = []
+        hint = ""
         for key in unknown:
-            close = difflib.get_close_matches(key, expected, n=1)
-            hints.append(f"did you mean {close[0]!r}?" if close else "")
-        hint = " ".join(h for h in hints if h)
+            if close := difflib.get_close_matches(str(key), expected, n=1):
+                hint += f"Did you mean {close[0]!r}? "
         raise ValueError(
             f"`{argument}` has keys that name no task: {unknown}. {wanted} "
-            f"Received: {keys}. {hint[:1].upper() + hint[1:]} {remedy}".rstrip()
+            f"Received: {keys}. {hint}{remedy}".rstrip()
         )
     missing = [k for k in expected if k not in keys]
     if all_needed and missing:

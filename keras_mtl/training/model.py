@@ -18,6 +18,7 @@ from keras_mtl.balancers.base import (
 )
 from keras_mtl.graph import partition
 from keras_mtl.tasks import TaskSet
+from keras_mtl.tasks.task import serialize_loss
 from keras_mtl.tasks.task_set import check_keys
 from keras_mtl.training.backends import backend
 from keras_mtl.training.checks import DataGuard, complete_weights
@@ -225,6 +226,7 @@ class MultiTaskModel(keras.Model):
                 key: keras.saving.serialize_keras_object(value)
                 for key, value in self._compiled.arguments.items()
             },
+            "loss": serialize_loss(self._compiled.arguments["loss"]),
             "balancer": balancers.serialize(self.balancer),
         }
 

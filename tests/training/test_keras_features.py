@@ -297,7 +297,7 @@ def test_statistics_and_random_state_move_once_a_step(make):
     trunk, norm = model.get_layer("trunk"), model.get_layer("norm")
     mean = np.mean(np.array(trunk(x)), axis=0)
     dropout = next(v for v in model.layers if isinstance(v, layers.Dropout))
-    (state,) = dropout.seed_generator.variables
+    state = dropout.seed_generator.state
     before = np.array(state)
     model.train_on_batch(x, y)
     np.testing.assert_allclose(
@@ -391,7 +391,20 @@ def test_callbacks(make, tmp_path):
     )
 
 
-def test_tasks_may_carry_one_metric_object_each():
+def test_a_reloaded_model_keeps_the_arguments_of_its_losses(tmp_path):
+    # Keras itself forgets the `delta` of Huber.
+    x, y = models.data()
+    model = models.model(with_tasks=False)
+    huber = keras.losses.Huber(0.1)
+    model.compile("sgd", loss={**LOSSES, "age": huber}, run_eagerly=True)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    assert loaded.evaluate(x, y, verbose=0) == pytest.approx(
+        model.evaluate(x, y, verbose=0)
+    )
+
+
+def test_metric_objects_of_tasks():
     x, y = models.data()
     tasks = [
         Task(
