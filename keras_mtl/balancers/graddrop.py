@@ -56,22 +56,28 @@ class GradDrop(CoordinateBalancer):
 
     def combine(self, jacobian: Any, losses: Any, present: Any) -> Any:
         """The masked sum `(P,)` of the rows of a Jacobian `(T, P)`."""
-        dtype = jacobian.dtype
         leaks = self.per_task(self.leak, "leak")
-        leaks = ops.convert_to_tensor(leaks, dtype=dtype)[:, None]
-        absolute = ops.sum(ops.abs(jacobian), axis=0)
-        agreement = ops.sum(jacobian, axis=0) / ops.where(
-            absolute > 0, absolute, ops.ones_like(absolute)
-        )
-        purity = 0.5 * (1.0 + agreement)
+        # Σ|g| = Σg⁺ − Σg⁻: two sums give the purity and both outcomes.
+        positive, negative = _signed_sums(jacobian)
         noise = keras.random.uniform(
-            ops.shape(absolute), seed=self.seed_generator, dtype="float32"
+            ops.shape(positive), seed=self.seed_generator, dtype="float32"
         )
-        positive = ops.cast(purity, "float32") > noise
-        kept = ops.where(positive[None, :], jacobian > 0, jacobian < 0)
-        shares = leaks + (1.0 - leaks) * ops.cast(kept, dtype)
-        return ops.sum(shares * jacobian, axis=0)
+        absolute = ops.cast(positive - negative, "float32")
+        keeps_positive = ops.cast(positive, "float32") > noise * absolute
+        if not any(leaks):
+            return ops.where(keeps_positive, positive, negative)
+        leak = ops.convert_to_tensor(leaks, dtype=jacobian.dtype)[:, None]
+        positive, negative = _signed_sums((1.0 - leak) * jacobian)
+        return ops.sum(leak * jacobian, axis=0) + ops.where(
+            keeps_positive, positive, negative
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), "leak": self.leak, "seed": self.seed}
+
+
+def _signed_sums(jacobian: Any) -> tuple[Any, Any]:
+    """Sums over the tasks of what is positive, and of what is negative."""
+    positive = ops.sum(ops.relu(jacobian), axis=0)
+    return positive, ops.sum(jacobian, axis=0) - positive

@@ -6,6 +6,7 @@ task's gradient at the boundary of the shared part, and then one pass for
 each task (`wrt="variables"`) or one for all (`wrt="features"`).
 """
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -220,7 +221,8 @@ class _Backward:
             list(targets), self.shared, output_gradients=list(gradients)
         )
 
-    def boundary_blocks(self) -> "list[_Block | None]":
+    @functools.cached_property
+    def boundary(self) -> "list[_Block | None]":
         """The tasks' gradients of each boundary tensor."""
         return [_block(c) for c in zip(*self.at_boundary, strict=True)]
 
@@ -247,7 +249,7 @@ class _Backward:
 
     def mixed_at_boundary(self, mix: Mix) -> Gradients:
         """Gradients of the shared variables in one pass, mixed before it."""
-        through = self.through_shared(_mixed(self.boundary_blocks(), mix))
+        through = self.through_shared(_mixed(self.boundary, mix))
         direct = _mixed(self.direct_blocks(), mix)
         return [_sum(list(pair)) for pair in zip(through, direct, strict=True)]
 
@@ -322,12 +324,10 @@ def _balance(
         smallest cosine, and whether it was computed in this step.
     """
     exact = balancer.wrt == "variables"
+    every = getattr(balancer, "update_every", 1)
+    coordinatewise = isinstance(balancer, CoordinateBalancer)
 
-    def solve() -> tuple[Gradients, Any, Any, Any]:
-        blocks = (
-            backward.variable_blocks() if exact else backward.boundary_blocks()
-        )
-        products = _gram(blocks, len(backward.private)) / scale**2
+    def decide(products: Any) -> tuple[Any, Any, Any]:
         # A gradient that overflowed may not reach the balancer's state; the
         # optimizer drops the step of a scaled loss by itself.
         usable = tf.logical_and(
@@ -335,18 +335,29 @@ def _balance(
         )
         both = tf.logical_and(usable[:, None], usable[None, :])
         products = tf.where(both, products, tf.zeros_like(products))
-        cosine = min_cosine(products, usable)
-        if isinstance(balancer, CoordinateBalancer):
-            weights, mix = None, _combining(balancer, losses, usable)
+        weights = (
+            None
+            if coordinatewise
+            else balancer.task_weights(products, losses, usable)
+        )
+        return weights, usable, min_cosine(products, usable)
+
+    def solve() -> tuple[Gradients, Any, Any, Any]:
+        blocks = backward.variable_blocks() if exact else backward.boundary
+        products = _gram(blocks, len(backward.private)) / scale**2
+        weights, usable, cosine = _fused(balancer, decide)(products)
+        if coordinatewise:
+            mix = _combining(balancer, losses, usable)
+            # A model has few tensors at the boundary, but many variables.
+            mix = mix if exact else _fused(balancer, mix)
         else:
-            weights = balancer.task_weights(products, losses, usable)
             mix = _weighing(weights)
         direction = (
             _mixed(blocks, mix) if exact else backward.mixed_at_boundary(mix)
         )
         return direction, weights, cosine, tf.constant(1.0)
 
-    if getattr(balancer, "update_every", 1) == 1:
+    if every == 1:
         return solve()
 
     def dense(direction: Gradients) -> Gradients:
@@ -365,9 +376,23 @@ def _balance(
         direction = backward.mixed_at_boundary(_weighing(weights))
         return dense(direction), weights, tf.constant(1.0), tf.constant(0.0)
 
-    due = tf.equal(tf.identity(balancer.steps) % balancer.update_every, 0)
+    _ = backward.boundary  # made here, for both branches to use
+    due = tf.equal(tf.identity(balancer.steps) % every, 0)
     balancer.steps.assign_add(1)
     return tf.cond(due, solve_and_keep, reuse)  # type: ignore[no-any-return]
+
+
+def _fused(balancer: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as one kernel of XLA, whatever the model runs on.
+
+    Solvers are loops of tiny operations: alone they would cost more to
+    schedule than to compute.
+    """
+    if tf.executing_eagerly() or not balancer.supports_jit:
+        return function
+    return tf.function(  # type: ignore[no-any-return]
+        function, jit_compile=True, autograph=False
+    )
 
 
 def _weighing(weights: Any) -> Mix:
