@@ -346,12 +346,11 @@ def _balance(
         blocks = backward.variable_blocks() if exact else backward.boundary
         products = _gram(blocks, len(backward.private)) / scale**2
         weights, usable, cosine = _fused(balancer, decide)(products)
-        if coordinatewise:
-            mix = _combining(balancer, losses, usable)
-            # A model has few tensors at the boundary, but many variables.
-            mix = mix if exact else _fused(balancer, mix)
-        else:
-            mix = _weighing(weights)
+        mix = (
+            _combining(balancer, losses, usable)
+            if coordinatewise
+            else _weighing(weights)
+        )
         direction = (
             _mixed(blocks, mix) if exact else backward.mixed_at_boundary(mix)
         )
