@@ -100,6 +100,7 @@ class MultiTaskModel(keras.Model):
                 all_needed=False,
                 remedy="Name tasks after the outputs.",
             )
+            _check_units(self.given_tasks, self.output)
         self.tasks: TaskSet | None = self.given_tasks
         self.balancer: balancers.Balancer | None = None
 
@@ -514,6 +515,17 @@ def _task_set(tasks: Any) -> TaskSet:
             for t in tasks
         ]
     return TaskSet(tasks)
+
+
+def _check_units(tasks: TaskSet, outputs: Mapping[str, Any]) -> None:
+    for name, task in tasks.items():
+        width = outputs[name].shape[-1]
+        if None not in (task.units, width) and task.units != width:
+            raise ValueError(
+                f"`units` of task {name!r} must be the width of its output. "
+                f"Expected: {width}. Received: units={task.units}. Correct the "
+                "task or the output's last layer."
+            )
 
 
 def _batch_size(x: Any) -> Any:

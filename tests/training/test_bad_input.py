@@ -352,6 +352,22 @@ def test_streams_with_labels_out_of_range(learner):
         learner.fit(data, verbose=0, shuffle=False)
 
 
+def test_streams_that_run_out_of_labels_later_only_warn(learner):
+    labels = with_(age=np.where(np.arange(12) < 6, Y["age"], np.nan))
+    batches = dataset(X, labels, batch=6).repeat()
+    with pytest.warns(RuntimeWarning, match=r"no label for \['age'\].*epoch 2"):
+        learner.fit(
+            batches, epochs=3, steps_per_epoch=1, verbose=0, shuffle=False
+        )
+
+
+def test_a_task_must_have_the_units_of_its_output():
+    x, outputs = models.graph()
+    wrong = [Task("zoo", "multiclass", units=5), Task("age", "regression")]
+    with pytest.raises(ValueError, match=r"`units` of task 'zoo'.*Expected: 3"):
+        MultiTaskModel(x, outputs, tasks=wrong)
+
+
 def test_streams_without_a_label(learner):
     data = dataset(X, with_(age=np.full(12, np.nan, "float32")))
     with pytest.raises(ValueError, match=r"no label for \['age'\].*epoch 1"):
