@@ -2,6 +2,8 @@
 
 import importlib
 import pkgutil
+import subprocess
+import sys
 
 import pytest
 
@@ -26,3 +28,12 @@ def test_every_name_in_all_is_there(name):
 def test_a_missing_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Tusk'"):
         keras_mtl.Tusk  # noqa: B018
+
+
+def test_importing_makes_no_layer_that_would_change_names():
+    code = (
+        "import keras, keras_mtl;"
+        "assert keras_mtl.MultiTaskModel and keras_mtl.builders;"
+        "assert keras.layers.InputLayer((1,)).name == 'input_layer'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -153,7 +153,7 @@ def _nested_inputs(node: Any) -> list[Any] | None:
     if (
         not isinstance(model, keras.Model)
         or not hasattr(model, "_nodes_by_depth")
-        or type(model).call is not _FUNCTIONAL_CALL
+        or not _walks_as_keras(type(model))
         or model.activity_regularizer is not None
         or node.arguments.kwargs.get("mask") is not None
         or len(node.arguments.args) != 1
@@ -177,10 +177,9 @@ def _nested_inputs(node: Any) -> list[Any] | None:
     return flat
 
 
-def _functional_call() -> Any:
+def _walks_as_keras(model_class: Any) -> bool:
     # Keras does not name the class of Functional models publicly.
-    inputs = keras.Input((1,))
-    return type(keras.Model(inputs, inputs)).call
-
-
-_FUNCTIONAL_CALL = _functional_call()
+    return any(
+        base.__name__ == "Functional" and model_class.call is base.call
+        for base in model_class.__mro__
+    )
