@@ -84,9 +84,7 @@ class TaskMetrics:
             batch = labels[name]
             y_true, y_pred = batch.y_true, batch.y_pred
             weights = batch.weights if weighted else batch.there
-            if len(weights.shape) == len(y_true.shape) - 1 > 1 and (
-                y_true.shape[-1] == 1 and not isinstance(metric, _MEANS)
-            ):
+            if batch.one_by_one and not isinstance(metric, _MEANS):
                 # Values came one by one for the loss; curves and matrices
                 # want whole rows.
                 y_true, y_pred = y_true[..., 0], y_pred[..., 0]
@@ -191,11 +189,6 @@ class TaskLogs:
         if training and self.cosine is not None:
             logs["min_cosine"] = self.cosine.result()
         return logs
-
-    def without_labels(self) -> list[str]:
-        """The tasks that had no label since the last reset."""
-        counts = ops.convert_to_numpy(self.losses.count)
-        return [t for t, n in zip(self.tasks, counts, strict=True) if not n > 0]
 
 
 _NAN = float("nan")

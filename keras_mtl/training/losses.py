@@ -22,12 +22,15 @@ class Labels:
             shape of the labels. It counts no weight of a sample, but a label
             with a weight of 0 is missing.
         weights: `there` times the sample weights.
+        one_by_one: Whether labels and predictions got a trailing axis of 1,
+            because a row may miss some of its values.
     """
 
     y_true: Any
     y_pred: Any
     there: Any
     weights: Any
+    one_by_one: bool = False
 
 
 def read_labels(
@@ -67,8 +70,10 @@ def read_labels(
     # Keras pairs labels (batch,) with predictions (batch, 1).
     if len(y_true.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:
         y_true, missing = y_true[..., None], missing[..., None]
+    one_by_one = False
     if len(y_true.shape) == len(y_pred.shape) and len(y_true.shape) > 1:
-        if task.pointwise and y_true.shape[-1] != 1:
+        one_by_one = task.pointwise and y_true.shape[-1] != 1
+        if one_by_one:
             y_true, y_pred = y_true[..., None], y_pred[..., None]
         else:
             missing = ops.any(missing, axis=-1)
@@ -81,7 +86,7 @@ def read_labels(
         sample_weight = _expand(sample_weight, there)
         weights = there * sample_weight
         there = there * ops.cast(sample_weight != 0, there.dtype)
-    return Labels(y_true, y_pred, there, weights)
+    return Labels(y_true, y_pred, there, weights, one_by_one)
 
 
 def task_loss(task: Task, labels: Labels) -> tuple[Any, Any]:

@@ -226,3 +226,37 @@ def test_switching_the_balancer_drops_the_old_ones_variables():
     model.compile("adam")
     assert len(model.trainable_variables) == 8
     assert model.balancer is None
+
+
+def test_metrics_of_rows_with_gaps():
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x = keras.Input((3,))
+    model = MultiTaskModel(
+        x,
+        {"tags": keras.layers.Dense(4, activation="sigmoid", name="tags")(x)},
+        tasks=[
+            Task(
+                "tags",
+                "multilabel",
+                units=4,
+                metrics=["accuracy", "auc", keras.metrics.F1Score(None)],
+            )
+        ],
+    )
+    model.compile("sgd")
+    inputs = rng.normal(size=(20, 3)).astype("float32")
+    labels = rng.integers(-1, 2, (20, 4))
+    labels[:6] = np.abs(labels[:6])  # whole rows, for F1
+    logs = model.evaluate(inputs, {"tags": labels}, verbose=0, return_dict=True)
+    scores = model.predict(inputs, verbose=0)["tags"]
+    there = labels >= 0
+    hits = (scores > 0.5) == labels
+    assert logs["tags_accuracy"] == pytest.approx(hits[there].mean(), rel=1e-5)
+    auc = keras.metrics.AUC()
+    auc.update_state(labels[there], scores[there])
+    assert logs["tags_auc"] == pytest.approx(float(auc.result()), rel=1e-5)
+    whole = there.all(axis=1)
+    f1 = keras.metrics.F1Score(None)
+    f1.update_state(labels[whole].astype("float32"), scores[whole])
+    np.testing.assert_allclose(logs["tags_f1_score"], f1.result(), rtol=1e-5)
