@@ -168,7 +168,7 @@ class GradientBalancer(_GradientMethod):
     """Weighs task gradients by their Gram matrix G = J Jᵀ.
 
     Args:
-        wrt: Where gradients are taken; see `Balancer` methods' guide.
+        wrt: `"variables"` (exact) or `"features"` (one backward pass).
         update_every: Solve for the weights every so many steps and reuse
             them in between; steps in between cost one backward pass.
     """
