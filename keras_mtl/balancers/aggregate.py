@@ -10,6 +10,7 @@ from keras_mtl.balancers.base import (
     Balancer,
     CoordinateBalancer,
     LossBalancer,
+    TrackingBalancer,
     get,
 )
 from keras_mtl.linalg import at_least_float32, gram
@@ -28,12 +29,15 @@ def aggregate(
         method: A balancer, its name or its config.
         jacobian: Task gradients `(T, P)`, one row a task.
         losses: Losses `(T,)`. Needed by balancers of losses, and by those
-            gradient methods that look at them.
+            gradient methods that look at them. A task whose loss is not
+            positive counts as absent for a method that needs it to be.
         present: Which tasks have labels, boolean `(T,)`; by default all.
+            Methods that take two samples see this Jacobian as both.
 
     Returns:
         The direction `(P,)`, to descend along its negative, and the weights
-        `(T,)` with direction = Jᵀw, or None for a method that has none.
+        `(T,)` with direction = Jᵀw (by a method that tracks gradients, of
+        those that it keeps), or None for a method that has none.
         NumPy arrays for NumPy arrays or lists, else tensors, in the dtype
         given; half precision is worked out in float32.
 
@@ -55,7 +59,9 @@ def aggregate(
     _check_jacobian(rows)
     num_tasks = int(rows.shape[0])
     if losses is None and (
-        isinstance(method, LossBalancer) or method.needs_losses
+        isinstance(method, LossBalancer)
+        or method.needs_losses
+        or method.needs_positive_losses
     ):
         raise ValueError(
             f"`losses` is needed by {type(method).__name__}: the loss of each "
@@ -67,9 +73,11 @@ def aggregate(
     if present is None:
         present = np.ones(num_tasks, dtype=bool)
     present = ops.cast(_vector(present, num_tasks, "present"), "bool")
+    if method.needs_positive_losses:
+        present = ops.logical_and(present, losses > 0)
     rows = ops.where(present[:, None], rows, ops.zeros_like(rows))
     losses = ops.where(present, losses, ops.zeros_like(losses))
-    _build(method, num_tasks)
+    _build(method, num_tasks, int(rows.shape[1]))
 
     direction, weights = _combine(method, rows, losses, present)
     if as_numpy:
@@ -90,12 +98,17 @@ def _combine(
     if isinstance(method, LossBalancer):
         method.observe(losses, present)
         weights = method.task_weights(losses, present)
+    elif isinstance(method, TrackingBalancer):
+        judged, rows = method.track(0, rows, losses, present)
+        weights = method.task_weights(gram(judged), losses, present)
     else:
         weights = method.task_weights(gram(rows), losses, present)
     return ops.matmul(weights[None, :], rows)[0], weights
 
 
-def _build(method: Balancer, num_tasks: int) -> None:
+def _build(method: Balancer, num_tasks: int, num_columns: int) -> None:
+    if isinstance(method, TrackingBalancer):
+        method.bind_variables([num_columns])
     if not method.built:
         method.build((num_tasks,))
     if method.num_tasks != num_tasks:

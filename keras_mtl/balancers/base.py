@@ -1,5 +1,6 @@
 """The three contracts of balancers. None of them knows a model."""
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +31,10 @@ class Balancer(keras.layers.Layer):
 
     # Set by the training model before `build`; tests may leave it None.
     tasks: TaskSet | None = None
+
+    # Whether a loss of 0 or less has no meaning here. The training step then
+    # treats such a task as absent, counts that, and says so.
+    needs_positive_losses = False
 
     def bind(self, tasks: TaskSet) -> None:
         """Tells the tasks, in the order of every vector. Called once."""
@@ -116,6 +121,10 @@ class LossBalancer(Balancer):
     if the objective is not a weighted sum.
     """
 
+    # Whether `observe_again` wants the losses of the same batch once more,
+    # after the optimizer's step: one more forward pass.
+    looks_again = False
+
     # Named so because `weights` is what Keras calls a layer's variables.
     def task_weights(self, losses: Any, present: Any) -> Any:
         """Weights `(T,)`: the objective's derivative by losses `(T,)`.
@@ -126,6 +135,9 @@ class LossBalancer(Balancer):
 
     def observe(self, losses: Any, present: Any) -> None:
         """Moves the state by the losses of a step. Called once, by `loss`."""
+
+    def observe_again(self, losses: Any, present: Any) -> None:
+        """Moves the state by the same batch's losses after the step."""
 
     def loss(self, losses: Any, present: Any) -> Any:
         """The scalar objective of losses `(T,)`, differentiable in them."""
@@ -148,6 +160,9 @@ class _GradientMethod(Balancer):
     # Whether the values of the losses count, not the gradients alone.
     needs_losses = False
 
+    # Why gradients at the features cannot serve, for those of which it is so.
+    exact_only = ""
+
     def __init__(
         self, wrt: str = "variables", name: str | None = None, **kwargs: Any
     ) -> None:
@@ -158,6 +173,14 @@ class _GradientMethod(Balancer):
                 f"pass). Received: wrt={wrt!r}"
             )
         self.wrt = wrt
+        self._check_wrt()
+
+    def _check_wrt(self) -> None:
+        if self.exact_only and self.wrt == "features":
+            raise ValueError(
+                f"`wrt` of {type(self).__name__} must be 'variables': "
+                f"{self.exact_only}. Received: wrt='features'"
+            )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -173,8 +196,12 @@ class GradientBalancer(_GradientMethod):
             them in between; steps in between cost one backward pass.
     """
 
-    # Whether a head's gradient is scaled by its task's weight, too.
-    scales_heads = False
+    # Whether gradients are needed at all. If not, `gram` is None, and the sum
+    # of weighted losses is descended in one backward pass.
+    needs_gradients = True
+
+    # Whether `gram` is J₁J₂ᵀ, not symmetric, of two halves of the batch.
+    double_sampled = False
 
     def __init__(
         self,
@@ -219,9 +246,88 @@ class GradientBalancer(_GradientMethod):
         """
         raise NotImplementedError
 
+    def head_weights(self, weights: Any, losses: Any, present: Any) -> Any:
+        """Factors `(T,)` on the gradients of the tasks' own variables.
+
+        None, by default, for no factors: heads descend their own losses.
+        """
+        return None
+
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), "update_every": self.update_every}
+
+
+class TrackingBalancer(GradientBalancer):
+    """Weighs gradients by what it keeps of earlier ones.
+
+    It keeps one number for each task and each shared variable's entry: as
+    much memory as the Jacobian itself. Implement `track`, and `task_weights`
+    as in `GradientBalancer`.
+    """
+
+    exact_only = (
+        "it remembers gradients, and those at the features belong to the "
+        "examples of one batch"
+    )
+
+    def __init__(
+        self, wrt: str = "variables", name: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(wrt=wrt, name=name, **kwargs)
+        self.sizes: tuple[int, ...] = ()
+        self.tracks: list[Any] = []
+
+    def bind_variables(self, sizes: Sequence[int]) -> None:
+        """Tells the shared variables' sizes p. Called before `build`.
+
+        Raises:
+            ValueError: It was built for others.
+        """
+        if self.built and self.sizes != tuple(sizes):
+            raise ValueError(
+                f"`balancer={self.name}` was built for shared variables of "
+                f"sizes {self.sizes}. Received: {tuple(sizes)}. Pass a new one."
+            )
+        self.sizes = tuple(sizes)
+
+    def build(self, input_shape: Sequence[int]) -> None:
+        """Creates a track `(T, p)`, zero at first, for each shared variable."""
+        super().build(input_shape)
+        self.tracks = [
+            self.add_weight(
+                shape=(self.num_tasks, size),
+                initializer="zeros",
+                trainable=False,
+                aggregation="mean",
+                name=f"track_{i}",
+            )
+            for i, size in enumerate(self.sizes)
+        ]
+
+    def track(
+        self, index: int, rows: Any, losses: Any, present: Any
+    ) -> tuple[Any, Any]:
+        """Moves one track by new gradients. Called once a step.
+
+        Args:
+            index: Which of `tracks`.
+            rows: The tasks' gradients of one variable `(T, p)`, zero for
+                absent tasks.
+            losses: Losses `(T,)`.
+            present: Which tasks count, boolean `(T,)`.
+
+        Returns:
+            The rows whose Gram matrix `task_weights` sees, and the rows that
+            the weights combine; both `(T, p)` and zero for absent tasks.
+        """
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments; a track has to move in every step."""
+        config = super().get_config()
+        del config["update_every"]
+        return config
 
 
 class CoordinateBalancer(_GradientMethod):
@@ -245,7 +351,7 @@ def get(identifier: Any, **kwargs: Any) -> Balancer:
         **kwargs: Arguments of the constructor, with a name.
 
     Raises:
-        ValueError: No such balancer.
+        ValueError: No such balancer, or one that needs arguments.
 
     Example:
     >>> get("pcgrad", seed=1).seed
@@ -254,7 +360,9 @@ def get(identifier: Any, **kwargs: Any) -> Balancer:
     if isinstance(identifier, Balancer):
         return identifier
     if isinstance(identifier, str):
-        return registry[identifier](**kwargs)  # type: ignore[no-any-return]
+        method = registry[identifier]
+        _check_complete(method, identifier, kwargs)
+        return method(**kwargs)  # type: ignore[no-any-return]
     if isinstance(identifier, Mapping):
         revived = keras.saving.deserialize_keras_object(dict(identifier))
         if isinstance(revived, Balancer):
@@ -263,6 +371,25 @@ def get(identifier: Any, **kwargs: Any) -> Balancer:
         "`balancer` must be a name, a config or a keras_mtl balancer. "
         f"Received: {identifier!r}. Names: {', '.join(registry)}."
     )
+
+
+def _check_complete(
+    method: Any, name: str, arguments: Mapping[str, Any]
+) -> None:
+    missing = [
+        parameter.name
+        for parameter in inspect.signature(method).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind
+        not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        and parameter.name not in arguments
+    ]
+    if missing:
+        raise ValueError(
+            f"`balancer={name!r}` needs {', '.join(f'`{m}`' for m in missing)}"
+            ". Pass an instance: keras_mtl.balancers."
+            f"{method.__name__}({', '.join(f'{m}=…' for m in missing)})"
+        )
 
 
 def serialize(balancer: Balancer | None) -> Any:

@@ -47,7 +47,6 @@ class GradNorm(GradientBalancer):
         a first epoch of even weights; TorchJD has none.
     """
 
-    scales_heads = True
     needs_losses = True
 
     def __init__(
@@ -141,6 +140,10 @@ class GradNorm(GradientBalancer):
         store(self.initial_losses, begins, initial)
         store(self.started, begins, ones)
         return ops.cast(result, gram.dtype)
+
+    def head_weights(self, weights: Any, losses: Any, present: Any) -> Any:
+        """The weights: GradNorm weighs losses, so heads are scaled, too."""
+        return weights
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -1,7 +1,8 @@
 """What `compile` makes of its arguments: tasks, factors, a balancer."""
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,9 @@ def loss_weight(value: Any, task: str) -> float:
 
 
 def ready_balancer(
-    identifier: Any, tasks: TaskSet, shares: bool
+    identifier: Any, tasks: TaskSet, shared: Sequence[Any]
 ) -> balancers.Balancer | None:
-    """The balancer, bound to the tasks and built."""
+    """The balancer, bound to the tasks and built for the shared variables."""
     if identifier is None:
         return None
     balancer = balancers.get(identifier)
@@ -80,12 +81,14 @@ def ready_balancer(
             f"model has {num_tasks}. Pass a new one."
         )
     balancer.bind(tasks)
+    if isinstance(balancer, balancers.TrackingBalancer):
+        balancer.bind_variables([math.prod(v.shape) for v in shared])
     if not balancer.built:
         balancer.build((num_tasks,))
     if (
         not isinstance(balancer, balancers.LossBalancer)
         and num_tasks > 1
-        and not shares
+        and not shared
     ):
         warnings.warn(
             "The tasks of this model share no trainable variable: "

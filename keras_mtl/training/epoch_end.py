@@ -11,12 +11,14 @@ class EpochEnd(keras.callbacks.Callback):
     """Tells the balancer of each epoch, and the user of what is missing.
 
     A task without a label in the first epoch of a `fit` is an error. Later it
-    is a warning, so that a long run is not lost by it.
+    is a warning, so that a long run is not lost by it. Tasks that were kept
+    out of steps are named once.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._epochs_done = 0
+        self._named: set[str] = set()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Reads the logs of training; validation has its own keys."""
@@ -31,6 +33,8 @@ class EpochEnd(keras.callbacks.Callback):
         unknown = [
             name for name in model.tasks if math.isnan(logs[f"{name}_loss"])
         ]
+        kept_out = self._kept_out()
+        unlabelled = [name for name in unknown if name not in kept_out]
         if unknown and math.isnan(logs["loss"]):
             warnings.warn(
                 f"The losses of {unknown} are NaN after epoch {epoch + 1}. "
@@ -41,9 +45,11 @@ class EpochEnd(keras.callbacks.Callback):
                 RuntimeWarning,
                 stacklevel=2,
             )
-        elif unknown:
+        else:
+            self._warn_of(kept_out, epoch)
+        if unlabelled and not math.isnan(logs["loss"]):
             message = (
-                f"`y` held no label for {unknown} in the whole of epoch "
+                f"`y` held no label for {unlabelled} in the whole of epoch "
                 f"{epoch + 1}: all were missing. Expected: at least one an "
                 "epoch. Drop the task, or bring labels for it."
             )
@@ -51,3 +57,30 @@ class EpochEnd(keras.callbacks.Callback):
                 raise ValueError(message)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         self._epochs_done += 1
+
+    def _kept_out(self) -> dict[str, int]:
+        """In how many steps of the epoch each task was kept out, if in any."""
+        counts = self.model.kept_out()
+        return {name: count for name, count in counts.items() if count}
+
+    def _warn_of(self, kept_out: dict[str, int], epoch: int) -> None:
+        new = {n: c for n, c in kept_out.items() if n not in self._named}
+        if not new:
+            return
+        self._named.update(new)
+        wanted = (
+            "finite and positive, as "
+            f"{type(self.model.balancer).__name__} needs it"
+            if self.model.balancer.needs_positive_losses
+            else "finite"
+        )
+        steps = ", ".join(f"{name!r} in {count}" for name, count in new.items())
+        warnings.warn(
+            f"The loss or gradient of a task was not {wanted}, and the task "
+            f"was kept out of the step: {steps} of the steps of epoch "
+            f"{epoch + 1}. The others were trained. Look for a loss outside "
+            "its domain, for extreme labels, or for too high a learning rate. "
+            "`kept_out` in the history counts on; this is said once a task.",
+            RuntimeWarning,
+            stacklevel=2,
+        )

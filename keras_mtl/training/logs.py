@@ -29,7 +29,9 @@ class TaskMeans(keras.metrics.Metric):
     def update_state(self, values: Any, weights: Any) -> None:
         """Adds values `(T,)` with weights `(T,)`, 0 for an absent task."""
         weights = ops.cast(weights, self.dtype)
-        self.total.assign_add(ops.cast(values, self.dtype) * weights)
+        # 0 · NaN is NaN: what does not count must not be read at all.
+        values = ops.where(weights > 0, ops.cast(values, self.dtype), 0.0)
+        self.total.assign_add(values * weights)
         self.count.assign_add(weights)
 
     def result(self) -> dict[str, Any]:
@@ -38,6 +40,26 @@ class TaskMeans(keras.metrics.Metric):
             self.count > 0, ops.divide_no_nan(self.total, self.count), _NAN
         )
         return dict(zip(self.keys, ops.unstack(means), strict=True))
+
+
+class KeptOut(keras.metrics.Metric):
+    """How often each task was kept out of a step, since the epoch began.
+
+    Args:
+        num_tasks: T.
+    """
+
+    def __init__(self, num_tasks: int) -> None:
+        super().__init__(name="kept_out")
+        self.count = self.add_variable((num_tasks,), "zeros", name="count")
+
+    def update_state(self, kept_out: Any) -> None:
+        """Adds booleans `(T,)`."""
+        self.count.assign_add(ops.cast(kept_out, self.dtype))
+
+    def result(self) -> Any:
+        """The sum over the tasks."""
+        return ops.sum(self.count)
 
 
 class TaskMetrics:
@@ -108,8 +130,9 @@ class TaskLogs:
     Args:
         tasks: The tasks.
         metrics: Their metrics.
-        balanced: Whether weights are logged.
+        weighted: Whether weights are logged.
         conflicts: Whether cosines of gradients are logged.
+        guarded: Whether tasks may be kept out of a step, which is logged.
     """
 
     def __init__(
@@ -117,24 +140,28 @@ class TaskLogs:
         tasks: TaskSet,
         metrics: TaskMetrics,
         *,
-        balanced: bool,
+        weighted: bool,
         conflicts: bool,
+        guarded: bool,
     ) -> None:
         names = list(tasks)
         self.tasks = names
         self.total = keras.metrics.Mean(name="loss")
         self.losses = TaskMeans(names, "loss")
         self.metrics = metrics
-        self.weights = TaskMeans(names, "weight") if balanced else None
+        self.weights = TaskMeans(names, "weight") if weighted else None
         self.cosine = (
             keras.metrics.Mean(name="min_cosine") if conflicts else None
         )
+        self.kept_out = KeptOut(len(names)) if guarded else None
 
     @property
     def trackers(self) -> list[Any]:
         """Every metric object, for Keras to reset."""
         training_only = [
-            m for m in (self.weights, self.cosine) if m is not None
+            m
+            for m in (self.weights, self.cosine, self.kept_out)
+            if m is not None
         ]
         return [
             self.total,
@@ -169,13 +196,30 @@ class TaskLogs:
         self.metrics.update_state(labels)
 
     def update_balance(
-        self, weights: Any, present: Any, cosine: Any, cosine_known: Any
+        self,
+        weights: Any,
+        labelled: Any,
+        usable: Any,
+        cosine: Any,
+        cosine_known: Any,
     ) -> None:
-        """Adds the weights `(T,)` and the smallest cosine of one step."""
+        """Adds what the balancer did in one step.
+
+        Args:
+            weights: Weights `(T,)`, or None.
+            labelled: Which tasks had a label `(T,)`.
+            usable: Which of them took part `(T,)`.
+            cosine: The smallest cosine.
+            cosine_known: 1.0 if it was computed in this step, else 0.0.
+        """
         if self.weights is not None and weights is not None:
-            self.weights.update_state(weights, present)
+            self.weights.update_state(weights, usable)
         if self.cosine is not None:
             self.cosine.update_state(cosine, sample_weight=cosine_known)
+        if self.kept_out is not None:
+            self.kept_out.update_state(
+                ops.logical_and(labelled, ops.logical_not(usable))
+            )
 
     def result(self, *, training: bool) -> dict[str, Any]:
         """The logs by key, in the order in which Keras writes them."""
@@ -188,6 +232,8 @@ class TaskLogs:
             logs |= self.weights.result()
         if training and self.cosine is not None:
             logs["min_cosine"] = self.cosine.result()
+        if training and self.kept_out is not None:
+            logs["kept_out"] = self.kept_out.result()
         return logs
 
 

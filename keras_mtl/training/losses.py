@@ -1,7 +1,8 @@
 """The loss of each task over the labels that are there."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -103,6 +104,47 @@ def task_loss(task: Task, labels: Labels) -> tuple[Any, Any]:
         A scalar in the dtype of the loss, 0 without labels, and a boolean
         scalar.
     """
+    totals = _totals(task, labels)
+    return ops.divide_no_nan(totals.loss, totals.divisor), totals.count > 0
+
+
+def half_loss(task: Task, labels: Labels) -> tuple[Any, Any]:
+    """What the even examples of a batch add to the task's loss.
+
+    For methods that need two independent samples in one step: the loss of
+    even and odd examples is taken apart, so that an order in the batch does
+    not tell the halves from each other.
+
+    Args:
+        task: The task.
+        labels: From `read_labels`.
+
+    Returns:
+        Their part in `task_loss`, a scalar, and their share of the labels, in
+        [0, 1]; part / share is their own loss.
+    """
+    batch = ops.shape(labels.there)[0]
+    even = ops.cast(ops.arange(batch) % 2 == 0, labels.there.dtype)
+    mask = _expand(even, labels.there)
+    half = dataclasses.replace(
+        labels, there=labels.there * mask, weights=labels.weights * mask
+    )
+    part, whole = _totals(task, half), _totals(task, labels)
+    if task.loss.reduction == "sum":
+        share = ops.divide_no_nan(part.count, whole.count)
+    else:
+        share = ops.divide_no_nan(part.divisor, whole.divisor)
+    return ops.divide_no_nan(part.loss, whole.divisor), share
+
+
+class _Totals(NamedTuple):
+    loss: Any
+    divisor: Any
+    count: Any
+
+
+def _totals(task: Task, labels: Labels) -> _Totals:
+    """The sum of the losses, what to divide it by, and how many there are."""
     values = task.loss.call(labels.y_true, labels.y_pred)
     weights = _expand(labels.weights, values)
     there = _expand(labels.there, values)
@@ -115,7 +157,7 @@ def task_loss(task: Task, labels: Labels) -> tuple[Any, Any]:
         divisor = ops.ones_like(count)
     else:
         divisor = count
-    return ops.divide_no_nan(total, divisor), count > 0
+    return _Totals(total, divisor, count)
 
 
 def _expand(x: Any, like: Any) -> Any:

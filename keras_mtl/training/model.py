@@ -188,7 +188,7 @@ class MultiTaskModel(keras.Model):
         ]
         # What can fail comes first: a model is never compiled by half.
         split = partition(self, list(tasks))
-        balancer = ready_balancer(balancer, tasks, bool(split.shared))
+        balancer = ready_balancer(balancer, tasks, split.shared)
         super().compile(optimizer=optimizer, **kwargs)
         self._tracker.untrack(self.balancer)
         self.balancer = balancer
@@ -208,11 +208,13 @@ class MultiTaskModel(keras.Model):
             logs=TaskLogs(
                 tasks,
                 task_metrics,
-                balanced=self.balancer is not None
+                weighted=self.balancer is not None
                 and not isinstance(self.balancer, CoordinateBalancer),
                 conflicts=isinstance(
                     self.balancer, (GradientBalancer, CoordinateBalancer)
-                ),
+                )
+                and getattr(self.balancer, "needs_gradients", True),
+                guarded=self.balancer is not None,
             ),
             guard=DataGuard(tasks, self.output),
         )
@@ -304,16 +306,33 @@ class MultiTaskModel(keras.Model):
             _batch_size(x),
             result.total,
             result.losses,
-            result.present,
+            result.usable,
             result.labels,
         )
         logs.update_balance(
             result.weights,
-            result.present,
+            result.labelled,
+            result.usable,
             result.min_cosine,
             result.cosine_known,
         )
         return self._results(training=True)
+
+    def kept_out(self) -> dict[str, int]:
+        """In how many steps of this epoch each task was kept out.
+
+        A balancer never sees a task whose loss or gradient is not finite:
+        such a task takes no part in the step. Without a balancer, as in
+        Keras, no task is kept out.
+
+        Returns:
+            Counts by task, since metrics were last reset.
+        """
+        tracker = self._compiled.logs.kept_out
+        if tracker is None:
+            return dict.fromkeys(self.tasks or {}, 0)
+        counts = ops.convert_to_numpy(tracker.count)
+        return dict(zip(self.tasks or {}, map(int, counts), strict=True))
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation; called by `evaluate`."""

@@ -66,7 +66,8 @@ def test_unrolled_graph_computes_what_the_model_does(model):
 def test_gradients_at_the_boundary_make_up_the_whole(model):
     """Each task's gradient, through its copies, equals the tape's own."""
     from keras_mtl.training import MultiTaskModel
-    from keras_mtl.training.backends.tensorflow import BoundaryTap, _Backward
+    from keras_mtl.training.backends.tensorflow.backward import Backward
+    from keras_mtl.training.backends.tensorflow.boundary import BoundaryTap
 
     mtl = MultiTaskModel(model.input, model.output)
     mtl.compile("sgd", loss=dict.fromkeys(model.output, "mse"))
@@ -79,7 +80,7 @@ def test_gradients_at_the_boundary_make_up_the_whole(model):
         plain = {
             t: tf.reduce_sum(y**2) for t, y in mtl(x, training=True).items()
         }
-    backward = _Backward(tap, list(losses.values()))
+    backward = Backward(tap, list(losses.values()))
     shared = mtl.partition.shared
     blocks = backward.variable_blocks()
     for t, task in enumerate(mtl.tasks):

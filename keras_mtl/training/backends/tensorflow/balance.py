@@ -1,0 +1,305 @@
+"""From the tasks' gradients to one direction, by what the balancer says."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from keras_mtl.balancers.base import CoordinateBalancer, TrackingBalancer
+from keras_mtl.linalg.gram import gram, min_cosine
+from keras_mtl.training.backends.tensorflow.backward import (
+    Backward,
+    Block,
+    Gradients,
+    Mix,
+    mixed,
+)
+
+# A method that needs no Gram matrix has one made only every so many steps,
+# for the log of cosines.
+COSINE_EVERY = 16
+
+
+@dataclass
+class Situation:
+    """What a balancer may look at in one step.
+
+    Attributes:
+        losses: Weighted losses `(T,)`, 0 for a task that is not there.
+        labelled: Which tasks have a label `(T,)`.
+        present: Which of them have a loss that can be used `(T,)`.
+        scale: The factor of loss scaling in all gradients.
+        masks: Whether a task whose gradient is not finite is kept out. Under
+            loss scaling it is not: the optimizer has to see the overflow.
+        step: The number of optimizer steps before this one.
+        first_half: For a method of two samples, the backward passes of the
+            even examples' part in the losses.
+        shares: And that part's share of each task's labels `(T,)`.
+    """
+
+    losses: Any
+    labelled: Any
+    present: Any
+    scale: Any
+    masks: bool
+    step: Any
+    first_half: Backward | None = None
+    shares: Any = None
+
+
+@dataclass
+class Balance:
+    """The direction in the shared variables, and what led to it.
+
+    Attributes:
+        direction: Gradients of the shared variables.
+        weights: Weights `(T,)`, or None where there are none.
+        usable: Which tasks took part `(T,)`.
+        cosine: The smallest cosine between two tasks' gradients.
+        cosine_known: 1.0 if it was computed in this step, else 0.0.
+    """
+
+    direction: Gradients
+    weights: Any
+    usable: Any
+    cosine: Any
+    cosine_known: Any
+
+
+def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
+    """One direction from the gradients of all tasks."""
+    if isinstance(balancer, CoordinateBalancer):
+        return _by_coordinates(balancer, backward, now)
+    if balancer.update_every == 1:
+        return _by_weights(balancer, backward, now)
+
+    def dense(result: Balance) -> tuple[Any, ...]:
+        direction = [
+            tf.zeros(v.shape) if g is None else tf.convert_to_tensor(g)
+            for v, g in zip(backward.shared, result.direction, strict=True)
+        ]
+        return (
+            direction,
+            result.weights,
+            result.usable,
+            result.cosine,
+            result.cosine_known,
+        )
+
+    def solve_and_keep() -> tuple[Any, ...]:
+        result = _by_weights(balancer, backward, now)
+        balancer.kept_weights.assign(result.weights)
+        return dense(result)
+
+    def reuse() -> tuple[Any, ...]:
+        blocks = backward.boundary_blocks
+        usable = now.present
+        if now.masks:
+            finite = _finite(blocks)
+            usable = tf.logical_and(usable, finite)
+            blocks = _cleaned(blocks, usable, tf.reduce_all(finite))
+        weights = tf.where(usable, tf.identity(balancer.kept_weights), 0.0)
+        direction = backward.through(mixed(blocks, _weighing(weights)))
+        none = tf.constant(1.0), tf.constant(0.0)
+        return dense(Balance(direction, weights, usable, *none))
+
+    _ = backward.boundary_blocks  # made here, for both branches to use
+    due = tf.equal(tf.identity(balancer.steps) % balancer.update_every, 0)
+    balancer.steps.assign_add(1)
+    return Balance(*tf.cond(due, solve_and_keep, reuse))
+
+
+def _by_weights(balancer: Any, backward: Backward, now: Situation) -> Balance:
+    exact = balancer.wrt == "variables"
+    blocks = backward.variable_blocks() if exact else backward.boundary_blocks
+    # What heads do with shared variables directly has no part in the angles.
+    judged = blocks if exact else blocks[: len(backward.slots)]
+    finite = None
+    if isinstance(balancer, TrackingBalancer):
+        finite = _finite(blocks)
+        judged, blocks = _tracked(balancer, blocks, finite, now)
+    # J₁J₂ᵀ for a method of two samples, else symmetric.
+    products = plain = _gram(judged, len(backward.private))
+    if now.first_half is not None:
+        products = _cross_gram(now.first_half, blocks, now.shares)
+    if not isinstance(balancer, TrackingBalancer):
+        products, plain = products / now.scale**2, plain / now.scale**2
+
+    def decide(
+        products: Any, plain: Any, losses: Any, present: Any
+    ) -> tuple[Any, ...]:
+        # A gradient that overflowed may not reach the balancer's state.
+        finite = tf.math.is_finite(tf.linalg.diag_part(plain))
+        usable = tf.logical_and(present, finite)
+        both = tf.logical_and(usable[:, None], usable[None, :])
+        products = tf.where(both, products, tf.zeros_like(products))
+        plain = tf.where(both, plain, tf.zeros_like(plain))
+        weights = balancer.task_weights(products, losses, usable)
+        cosine = min_cosine(plain, usable)
+        return weights, usable, tf.reduce_all(finite), cosine
+
+    present = now.present if finite is None else now.present & finite
+    weights, usable, all_finite, cosine = _fused(balancer, decide)(
+        products, plain, now.losses, present
+    )
+    if now.masks and finite is None:
+        blocks = _cleaned(blocks, usable, all_finite)
+    direction = mixed(blocks, _weighing(weights))
+    if not exact:
+        direction = backward.through(direction)
+    return Balance(direction, weights, usable, cosine, tf.constant(1.0))
+
+
+def _by_coordinates(
+    balancer: Any, backward: Backward, now: Situation
+) -> Balance:
+    exact = balancer.wrt == "variables"
+    blocks = backward.variable_blocks() if exact else backward.boundary_blocks
+    losses = now.losses
+
+    def combined(blocks: list[Block | None], usable: Any) -> Gradients:
+        return mixed(
+            blocks, lambda rows: balancer.combine(rows, losses, usable)
+        )
+
+    direction, usable = combined(blocks, now.present), now.present
+    if now.masks:
+        # What is not finite in a row shows in the direction, which is T times
+        # smaller.
+        fine = tf.logical_and(
+            _all_finite(direction),
+            tf.reduce_all(tf.equal(now.present, now.labelled)),
+        )
+        there = [i for i, g in enumerate(direction) if g is not None]
+
+        def as_it_is() -> tuple[Gradients, Any]:
+            return [direction[i] for i in there], now.present
+
+        def without_them() -> tuple[Gradients, Any]:
+            usable = tf.logical_and(now.present, _finite(blocks))
+            found = combined(_masked(blocks, usable), usable)
+            return [found[i] for i in there], usable
+
+        found, usable = tf.cond(fine, as_it_is, without_them)
+        direction = [None] * len(blocks)
+        for i, gradient in zip(there, found, strict=True):
+            direction[i] = gradient
+    if not exact:
+        direction = backward.through(direction)
+
+    judged = blocks if exact else blocks[: len(backward.slots)]
+    due = tf.equal(now.step % COSINE_EVERY, 0)
+    cosine = tf.cond(
+        due,
+        lambda: min_cosine(
+            _gram(_masked(judged, usable), len(backward.private)), usable
+        ),
+        lambda: tf.constant(1.0),
+    )
+    return Balance(direction, None, usable, cosine, tf.cast(due, "float32"))
+
+
+def _tracked(
+    balancer: Any, blocks: list[Block | None], finite: Any, now: Situation
+) -> tuple[list[Block | None], list[Block | None]]:
+    """The blocks that are judged, and those that are combined."""
+    usable = tf.logical_and(now.present, finite)
+    judged: list[Block | None] = []
+    combined: list[Block | None] = []
+    for i, block in enumerate(_masked(blocks, usable)):
+        if block is None:
+            judged.append(None)
+            combined.append(None)
+            continue
+        # Loss scaling changes from step to step; tracks are kept without it.
+        seen, rows = balancer.track(
+            i, block.rows / now.scale, now.losses, usable
+        )
+        judged.append(Block(seen, block.like))
+        combined.append(Block(rows * now.scale, block.like))
+    return judged, combined
+
+
+def _cross_gram(
+    first_half: Backward, blocks: list[Block | None], shares: Any
+) -> Any:
+    """J₁J₂ᵀ `(T, T)` of two halves; their parts in the losses add up to J."""
+    products = [
+        tf.matmul(first.rows, whole.rows - first.rows, transpose_b=True)
+        for first, whole in zip(
+            first_half.variable_blocks(), blocks, strict=True
+        )
+        if first is not None and whole is not None
+    ]
+    if not products:
+        return tf.zeros([len(first_half.private)] * 2)
+    weights = shares[:, None] * (1.0 - shares)[None, :]
+    return tf.math.divide_no_nan(tf.add_n(products), weights)
+
+
+def _fused(balancer: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as one kernel of XLA, whatever the model runs on.
+
+    Solvers are loops of tiny operations: alone they would cost more to
+    schedule than to compute.
+    """
+    if tf.executing_eagerly() or not balancer.supports_jit:
+        return function
+    return tf.function(  # type: ignore[no-any-return]
+        function, jit_compile=True, autograph=False
+    )
+
+
+def _weighing(weights: Any) -> Mix:
+    return lambda rows: tf.linalg.matvec(rows, weights, transpose_a=True)
+
+
+def _gram(blocks: list[Block | None], num_tasks: int) -> Any:
+    products = [gram(block.rows) for block in blocks if block is not None]
+    return tf.add_n(products) if products else tf.zeros([num_tasks, num_tasks])
+
+
+def _finite(blocks: list[Block | None]) -> Any:
+    """Which tasks' gradients are finite `(T,)`."""
+    sums = [
+        tf.reduce_sum(block.rows, axis=1)
+        for block in blocks
+        if block is not None
+    ]
+    return tf.math.is_finite(tf.add_n(sums)) if sums else tf.constant(True)
+
+
+def _all_finite(gradients: Gradients) -> Any:
+    sums = [tf.reduce_sum(g) for g in gradients if g is not None]
+    return tf.math.is_finite(tf.add_n(sums)) if sums else tf.constant(True)
+
+
+def _masked(blocks: list[Block | None], usable: Any) -> list[Block | None]:
+    """The blocks with zeros for tasks that are not usable."""
+    return [
+        block
+        if block is None
+        else Block(tf.where(usable[:, None], block.rows, 0.0), block.like)
+        for block in blocks
+    ]
+
+
+def _cleaned(
+    blocks: list[Block | None], usable: Any, all_finite: Any
+) -> list[Block | None]:
+    """The blocks without what is not finite; as a rule there is nothing."""
+    there = [i for i, block in enumerate(blocks) if block is not None]
+
+    def rows(blocks: list[Block | None]) -> list[Any]:
+        return [block.rows for block in blocks if block is not None]
+
+    found = tf.cond(
+        all_finite,
+        lambda: rows(blocks),
+        lambda: rows(_masked(blocks, usable)),
+    )
+    cleaned: list[Block | None] = [None] * len(blocks)
+    for i, clean in zip(there, found, strict=True):
+        cleaned[i] = Block(clean, blocks[i].like)  # type: ignore[union-attr]
+    return cleaned

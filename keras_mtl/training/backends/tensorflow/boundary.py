@@ -1,0 +1,47 @@
+"""The cut between the shared part and the heads, in one forward pass."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+
+from keras_mtl.graph import Partition
+
+
+@dataclass
+class BoundaryTap:
+    """Cuts the graph of one forward pass between shared part and heads.
+
+    Each task's private calls read copies of the tensors at the boundary.
+    The tape does not see the copying: a task's gradient stops at its copies
+    and cannot run on into the shared part.
+
+    Attributes:
+        partition: Where to cut.
+        tape: The tape of the forward pass.
+        originals: The tensor of each boundary slot.
+        copies: The copy of each boundary slot, by task.
+    """
+
+    partition: Partition
+    tape: tf.GradientTape
+    originals: dict[int, Any] = field(default_factory=dict)
+    copies: dict[str, dict[int, Any]] = field(default_factory=dict)
+
+    def read(self, consumer: Any, slot: int, tensor: Any) -> Any:
+        """The tensor that a consumer of the graph reads."""
+        task = self.partition.task_across(consumer, slot)
+        if task is None:
+            return tensor
+        self.originals[slot] = tensor
+        copies = self.copies.setdefault(task, {})
+        if slot not in copies:
+            with self.tape.stop_recording():
+                copy = tf.identity(tensor)
+            # `tf.identity` drops the mask that Keras hangs on a tensor.
+            mask = getattr(tensor, "_keras_mask", None)
+            if mask is not None:
+                copy._keras_mask = mask
+            self.tape.watch(copy)
+            copies[slot] = copy
+        return copies[slot]

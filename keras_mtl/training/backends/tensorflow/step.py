@@ -1,0 +1,254 @@
+"""One step of training: forward, backward, balance, apply.
+
+Nothing here names a method. A balancer of losses costs one backward pass; a
+balancer of gradients costs one pass through the heads, which gives every
+task's gradient at the boundary of the shared part, and then one pass for
+each task (`wrt="variables"`) or one for all (`wrt="features"`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_mtl.balancers.base import (
+    CoordinateBalancer,
+    GradientBalancer,
+    LossBalancer,
+)
+from keras_mtl.training.backends.tensorflow.apply import apply
+from keras_mtl.training.backends.tensorflow.backward import (
+    Backward,
+    Gradients,
+    add,
+)
+from keras_mtl.training.backends.tensorflow.balance import Situation, balance
+from keras_mtl.training.backends.tensorflow.boundary import BoundaryTap
+from keras_mtl.training.backends.tensorflow.output_guard import OutputGuard
+from keras_mtl.training.losses import half_loss
+
+
+@dataclass
+class StepResult:
+    """What a step leaves for the logs.
+
+    Attributes:
+        labels: Labels of each task, as `read_labels` gives them.
+        losses: Unweighted losses `(T,)`.
+        labelled: Which tasks had a label `(T,)`.
+        usable: Which of them took part in the step `(T,)`; not those whose
+            loss or gradient was not finite.
+        total: The scalar logged as `loss`.
+        weights: Weights of the tasks `(T,)`, or None.
+        min_cosine: The smallest cosine between two tasks' gradients, or None.
+        cosine_known: 1.0 if it was computed in this step, else 0.0.
+    """
+
+    labels: dict[str, Any]
+    losses: Any
+    labelled: Any
+    usable: Any
+    total: Any
+    weights: Any = None
+    min_cosine: Any = None
+    cosine_known: Any = None
+
+
+def train_step(model: Any, x: Any, y: Any, sample_weight: Any) -> StepResult:
+    """One optimizer step on one batch.
+
+    Args:
+        model: A compiled `MultiTaskModel`.
+        x: Inputs.
+        y: Labels by task.
+        sample_weight: None, one for all tasks, or a dict by task.
+
+    Returns:
+        What the logs need.
+    """
+    balancer = model.balancer
+    if balancer is None:
+        result, gradients = _plain_step(model, x, y, sample_weight)
+    elif isinstance(balancer, CoordinateBalancer) or (
+        isinstance(balancer, GradientBalancer) and balancer.needs_gradients
+    ):
+        result, gradients = _gradient_step(model, x, y, sample_weight)
+    else:
+        result, gradients = _loss_step(model, x, y, sample_weight)
+    apply(model, gradients, result.usable)
+    if getattr(balancer, "looks_again", False):
+        _look_again(model, x, y, sample_weight, result.usable)
+    return result
+
+
+def _plain_step(
+    model: Any, x: Any, y: Any, sample_weight: Any
+) -> tuple[StepResult, Gradients]:
+    with tf.GradientTape() as tape:
+        y_pred = model(x, training=True)
+        labels, losses, present = model.task_losses(y, y_pred, sample_weight)
+        total = tf.reduce_sum(losses * model.loss_weight_vector)
+        total += model.extra_loss()
+        scaled = model.optimizer.scale_loss(total)
+    gradients = tape.gradient(scaled, model.trainable_variables)
+    return StepResult(labels, losses, present, present, total), gradients
+
+
+def _loss_step(
+    model: Any, x: Any, y: Any, sample_weight: Any
+) -> tuple[StepResult, Gradients]:
+    guard = OutputGuard(list(model.tasks), reads_gradients=_masks(model))
+    with tf.GradientTape() as tape:
+        y_pred = guard.watch(model(x, training=True))
+        labels, losses, labelled = model.task_losses(y, y_pred, sample_weight)
+        present = _sound(model, losses, labelled)
+        weighted = _weighted(model, losses, present)
+        extra = model.extra_loss()
+        objective = _objective(model.balancer, weighted, present) + extra
+        scaled = model.optimizer.scale_loss(objective)
+    guard.present = tf.unstack(present)
+    *gradients, at_losses = tape.gradient(
+        scaled, [*model.trainable_variables, weighted]
+    )
+    usable = tf.stack(guard.usable())
+    weights = at_losses / _loss_scale(model)
+    total = _total(model, weighted, labelled, usable) + extra
+    return (
+        StepResult(labels, losses, labelled, usable, total, weights),
+        gradients,
+    )
+
+
+def _objective(balancer: Any, losses: Any, present: Any) -> Any:
+    if isinstance(balancer, LossBalancer):
+        return balancer.loss(losses, present)
+    constants = tf.stop_gradient(losses)
+    weights = balancer.task_weights(None, constants, present)
+    return tf.reduce_sum(tf.stop_gradient(weights) * losses)
+
+
+def _gradient_step(
+    model: Any, x: Any, y: Any, sample_weight: Any
+) -> tuple[StepResult, Gradients]:
+    balancer, optimizer = model.balancer, model.optimizer
+    halves = None
+    with tf.GradientTape(persistent=True) as tape:
+        tap = BoundaryTap(model.partition, tape)
+        with model.tapped(tap):
+            y_pred = model(x, training=True)
+        labels, losses, labelled = model.task_losses(y, y_pred, sample_weight)
+        factors = model.loss_weight_vector
+        scaled = _each_scaled(optimizer, losses * factors)
+        if getattr(balancer, "double_sampled", False):
+            halves = [
+                half_loss(task, labels[name])
+                for name, task in model.tasks.items()
+            ]
+            first = tf.stack([tf.cast(loss, "float32") for loss, _ in halves])
+            first_scaled = _each_scaled(optimizer, first * factors)
+        extra = model.extra_loss()
+        scaled_extra = optimizer.scale_loss(extra)
+
+    present = _sound(model, losses, labelled)
+    weighted = _weighted(model, losses, present)
+    backward = Backward(tap, scaled)
+    now = Situation(
+        weighted,
+        labelled,
+        present,
+        _loss_scale(model),
+        _masks(model),
+        tf.convert_to_tensor(optimizer.iterations),
+    )
+    if halves is not None:
+        now.first_half = Backward(tap, first_scaled)
+        now.shares = tf.stack(
+            [tf.cast(share, "float32") for _, share in halves]
+        )
+    result = balance(balancer, backward, now)
+
+    found = dict(zip(map(id, backward.shared), result.direction, strict=True))
+    on_heads = (
+        None
+        if result.weights is None
+        else balancer.head_weights(result.weights, weighted, result.usable)
+    )
+    for t, own in enumerate(backward.private):
+        for key, gradient in own.items():
+            if on_heads is not None and gradient is not None:
+                gradient = gradient * tf.cast(on_heads[t], gradient.dtype)
+            found[key] = gradient
+    variables = model.trainable_variables
+    if model.losses:
+        for v, gradient in backward.of_extra(scaled_extra, variables).items():
+            found[v] = add([found.get(v), gradient])
+    # Under loss scaling what overflowed must reach the optimizer.
+    usable = result.usable if now.masks else present
+    step = StepResult(
+        labels,
+        losses,
+        labelled,
+        usable,
+        _total(model, weighted, labelled, usable) + extra,
+        result.weights,
+        result.cosine,
+        result.cosine_known,
+    )
+    return step, [found.get(id(v)) for v in variables]
+
+
+def _look_again(
+    model: Any, x: Any, y: Any, sample_weight: Any, usable: Any
+) -> None:
+    """Shows the balancer this batch's losses after the step.
+
+    The model is as in training, so that losses compare, but a second look
+    leaves no trace in moving averages or random state.
+    """
+    state = [v for v in model.non_trainable_variables if v is not None]
+    owned = {id(v) for v in model.balancer.variables}
+    kept = [(v, tf.identity(v)) for v in state if id(v) not in owned]
+    y_pred = model(x, training=True)
+    _, losses, labelled = model.task_losses(y, y_pred, sample_weight)
+    for variable, value in kept:
+        variable.assign(value)
+    present = tf.logical_and(usable, _sound(model, losses, labelled))
+    model.balancer.observe_again(_weighted(model, losses, present), present)
+
+
+def _each_scaled(optimizer: Any, losses: Any) -> list[Any]:
+    return [optimizer.scale_loss(loss) for loss in tf.unstack(losses)]
+
+
+def _sound(model: Any, losses: Any, labelled: Any) -> Any:
+    """Which of the tasks with labels have a loss that can be used `(T,)`."""
+    sound = tf.logical_and(labelled, tf.math.is_finite(losses))
+    if model.balancer.needs_positive_losses:
+        sound = tf.logical_and(sound, losses * model.loss_weight_vector > 0)
+    return sound
+
+
+def _weighted(model: Any, losses: Any, present: Any) -> Any:
+    """Losses times `loss_weights`; 0 for tasks that are not present."""
+    weighted = losses * model.loss_weight_vector
+    return tf.where(present, weighted, tf.zeros_like(weighted))
+
+
+def _total(model: Any, weighted: Any, labelled: Any, usable: Any) -> Any:
+    """The logged total; NaN where nothing of what was labelled is usable."""
+    total = model.balancer.logged_loss(
+        tf.where(usable, weighted, tf.zeros_like(weighted))
+    )
+    lost = tf.logical_and(
+        tf.reduce_any(labelled), tf.logical_not(tf.reduce_any(usable))
+    )
+    return tf.where(lost, float("nan"), total)
+
+
+def _masks(model: Any) -> bool:
+    return not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def _loss_scale(model: Any) -> Any:
+    return model.optimizer.scale_loss(tf.ones(()))
