@@ -36,8 +36,8 @@ class DynamicWeightAverage(LossBalancer):
 
     Reference:
         Liu, Johns and Davison, "End-to-End Multi-Task Learning with
-        Attention", CVPR 2019, arXiv:1803.10704. LibMTL's DWA agrees;
-        TorchJD has none.
+        Attention", CVPR 2019, arXiv:1803.10704. LibMTL's DWA and
+        TorchJD's agree.
     """
 
     def __init__(

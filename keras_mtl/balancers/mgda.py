@@ -5,9 +5,11 @@ from typing import Any
 from keras import ops
 
 from keras_mtl.balancers.base import GradientBalancer, registry
+from keras_mtl.balancers.normalization import (
+    check_normalization,
+    gradient_scales,
+)
 from keras_mtl.linalg import at_least_float32, min_norm_point
-
-NORMALIZATIONS = ("none", "l2", "loss", "loss+")
 
 
 @registry.register("mgda")
@@ -55,26 +57,17 @@ class MGDA(GradientBalancer):
         super().__init__(
             wrt=wrt, update_every=update_every, name=name, **kwargs
         )
-        if normalize not in NORMALIZATIONS:
-            raise ValueError(
-                f"`normalize` must be one of {', '.join(NORMALIZATIONS)}. "
-                f"Received: normalize={normalize!r}"
-            )
+        check_normalization(normalize)
         self.normalize = normalize
         self.needs_losses = normalize.startswith("loss")
+        self.needs_positive_losses = self.needs_losses
 
     def task_weights(self, gram: Any, losses: Any, present: Any) -> Any:
         """The min-norm weights; they sum to 1."""
         if self.normalize == "none":
             return min_norm_point(gram, present)
         wide = at_least_float32(gram)
-        scales = ops.ones_like(ops.diagonal(wide))
-        if self.normalize.startswith("loss"):
-            scales = scales * ops.cast(losses, wide.dtype)
-        if self.normalize in ("l2", "loss+"):
-            scales = scales * ops.sqrt(ops.maximum(ops.diagonal(wide), 0.0))
-        # A scale of zero belongs to a zero row, which needs none.
-        scales = ops.where(scales > 0, scales, ops.ones_like(scales))
+        scales = gradient_scales(self.normalize, wide, losses)
         normalized = wide / scales[:, None] / scales[None, :]
         shares = min_norm_point(normalized, present)
         # Relative to the largest, so that no 1/m_t overflows.

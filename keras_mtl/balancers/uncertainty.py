@@ -42,7 +42,7 @@ class Uncertainty(LossBalancer):
     Reference:
         Kendall, Gal and Cipolla, "Multi-Task Learning Using Uncertainty to
         Weigh Losses", CVPR 2018, arXiv:1705.07115. LibMTL's UW takes a = ½
-        for every task and starts at s = −0.5; TorchJD has none.
+        for every task and starts at s = −0.5; TorchJD's takes a = ½, too.
     """
 
     def __init__(

@@ -111,7 +111,7 @@ def max_min_in_ball(gram: Any, present: Any, radius: float) -> Any:
         chosen = indices == ops.cast(index, indices.dtype)
         usable = ops.take(ops.diagonal(tableau), index) > 8 * eps
         moves = ops.logical_and(usable, ops.logical_not(done))
-        tableau = ops.where(moves, pivot(tableau, index), tableau)
+        tableau = ops.where(moves, pivot(tableau, index, support), tableau)
         support = ops.logical_xor(support, ops.logical_and(chosen, moves))
         blocked = ops.where(
             moves,

@@ -7,25 +7,51 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from keras import ops
 
-KINDS = ("ordinary", "dependent", "duplicates", "badly scaled", "opposite")
+# What makes a problem hard: see `random_rows`.
+ALL_KINDS = (
+    "ordinary",
+    "conflicting",
+    "near-parallel",
+    "badly scaled",
+    "dependent",
+    "duplicates",
+    "opposite",
+    "zero rows",
+)
+KINDS = ALL_KINDS[:-1]
+SIZES = (1, 2, 3, 5, 8, 16, 64)
+
+
+def random_rows(rng, kind, num_tasks):
+    """A Jacobian `(T, P)` of the given kind, in float64."""
+    columns = int(rng.choice([max(2, num_tasks), 2 * num_tasks + 10]))
+    rows = rng.normal(size=(num_tasks, columns)) + rng.choice([0.0, 0.5])
+    signs = np.where(np.arange(num_tasks) % 2, -1.0, 1.0)[:, None]
+    if kind == "conflicting":
+        rows = signs * rng.normal(size=columns) + 0.3 * rows
+    elif kind == "near-parallel":
+        rows = rng.normal(size=columns) + 10.0 ** rng.uniform(-6, -1) * rows
+        rows *= rng.choice([1.0, -1.0], p=[0.8, 0.2], size=(num_tasks, 1))
+    elif kind == "badly scaled":
+        rows *= 10.0 ** rng.uniform(-6, 0, size=(num_tasks, 1))
+    elif kind == "dependent":
+        rank = max(1, num_tasks // 2)
+        rows = rng.normal(size=(num_tasks, rank)) @ rows[:rank]
+    elif kind == "duplicates":
+        rows = rows[rng.integers(0, max(1, num_tasks - 1), size=num_tasks)]
+    elif kind == "opposite":
+        rows[-1] = -3.0 * rows[0]
+    elif kind == "zero rows":
+        rows[rng.integers(0, num_tasks, size=1 + num_tasks // 8)] = 0.0
+    return rows
 
 
 @st.composite
 def jacobians(draw, kinds=KINDS, sizes=(2, 3, 5)):
-    """A Jacobian `(T, P)` in float64 and its kind."""
+    """A kind, and a Jacobian `(T, P)` of it in float64."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     kind = draw(st.sampled_from(kinds))
-    num_tasks = draw(st.sampled_from(sizes))
-    columns = 2 if kind == "dependent" else 12
-    rows = rng.normal(size=(num_tasks, columns))
-    rows += draw(st.sampled_from([0.0, 0.5]))
-    if kind == "duplicates":
-        rows[-1] = rows[0]
-    elif kind == "badly scaled":
-        rows *= 10.0 ** rng.uniform(-6, 0, size=(num_tasks, 1))
-    elif kind == "opposite":
-        rows[-1] = -3.0 * rows[0]
-    return kind, rows
+    return kind, random_rows(rng, kind, draw(st.sampled_from(sizes)))
 
 
 def solve(function, gram, *args, dtype="float64"):
