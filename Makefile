@@ -3,13 +3,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest lint bench clean
+.PHONY: help demo test test-slow test-lowest lint bench docs clean
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 VENV := .venv
 LOWEST := .venv-lowest
+PEERS := .venv-bench
 BIN := $(VENV)/bin
 METADATA := pyproject.toml setup.py
 
@@ -30,7 +31,8 @@ help:
 	@echo "make test-slow    the slow tests"
 	@echo "make test-lowest  the tests, on the oldest versions that we allow"
 	@echo "make lint         style, types, imports and spelling"
-	@echo "make bench        step times, as ratios to plain Keras"
+	@echo "make bench        step time and memory, beside Keras and TorchJD"
+	@echo "make docs         the tables of docs/which_balancer.md"
 	@echo "make clean        remove environments and caches"
 
 demo: $(VENV)/.base
@@ -54,11 +56,22 @@ lint: $(VENV)/.lint
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-bench: $(VENV)/.test
-	$(BIN)/python benchmarks/step_time.py
+# See benchmarks/README.md for parts of it; BENCH_OUT=... picks the folder.
+BENCH_OUT := runs/bench
+bench: $(VENV)/.test $(PEERS)/.peers
+	mkdir -p $(BENCH_OUT)
+	$(BIN)/python benchmarks/step_time.py \
+	  --markdown $(BENCH_OUT)/step_time.md --json $(BENCH_OUT)/step_time.json
+	$(BIN)/python benchmarks/peers.py --peer-python $(PEERS)/bin/python \
+	  --markdown $(BENCH_OUT)/peers.md --json $(BENCH_OUT)/peers.json
+	$(BIN)/python benchmarks/memory.py \
+	  --markdown $(BENCH_OUT)/memory.md --json $(BENCH_OUT)/memory.json
+
+docs: $(VENV)/.base
+	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .pytest_cache \
+	rm -rf $(VENV) $(LOWEST) $(PEERS) build dist *.egg-info .pytest_cache \
 	  .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -83,4 +96,10 @@ $(LOWEST)/.test: $(METADATA)
 	$(LOWEST)/bin/python -c '$(PIN)' > $(LOWEST)/pins.txt
 	$(LOWEST)/bin/python -m pip install --quiet \
 	  --requirement $(LOWEST)/pins.txt --editable .
+	touch $@
+
+# PyTorch stays apart from TensorFlow: neither's pins then bind the other.
+$(PEERS)/.peers: benchmarks/peers.txt
+	@$(FIND_PYTHON); "$$python" -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement $<
 	touch $@

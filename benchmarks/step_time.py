@@ -1,136 +1,155 @@
-"""Step time inside `fit`, as ratios to plain `keras.Model.fit`.
+"""Time of a training step inside `fit`, as ratios to plain Keras `fit`.
 
-    python benchmarks/step_time.py [--rounds 25] [--tasks 8] [--jit]
+    python benchmarks/step_time.py [--workloads W1-8] [--methods mgda] [--all]
 
-The same MLP (64 → 3×512 → T×(64 → 1), batch 256) is trained by plain Keras
-and by every kind of balancer. Runs are interleaved: each epoch of a variant
-follows one of plain Keras, and its time is divided by that one's. Printed are
-the median ratio and the quartiles over the rounds.
+Every variant trains the same network on the same batches. Rounds of a few
+variants are interleaved with rounds of plain Keras and of the bare T backward
+passes; printed are medians and quartiles of the ratios of one round. The
+first steps and the set-up of `fit` are left out.
 """
 
 import argparse
 import os
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-import keras
-import numpy as np
-from rich.console import Console
-from rich.table import Table
+import reporting
+from keras_variants import runner
+from sampling import Spread, groups, interleave
+from workloads import WORKLOADS, Workload
 
-from keras_mtl import MultiTaskModel, balancers
+from keras_mtl import balancers
 
-BATCH = 256
-STEPS = 20
-
-# What is measured, and the bar that it is held against at T = 8.
-VARIANTS = {
-    "no balancer": (None, 1.05),
-    "fixed": ("fixed", 1.05),
-    "uncertainty": ("uncertainty", 1.05),
-    "dynamic_weight_average": ("dynamic_weight_average", 1.05),
-    "gradnorm, features": ({"gradnorm": {"wrt": "features"}}, 1.15),
-    "mgda, features": ({"mgda": {"wrt": "features"}}, 1.15),
-    "pcgrad, features": ({"pcgrad": {"wrt": "features"}}, 1.15),
-    "cagrad, features": ({"cagrad": {"wrt": "features"}}, 1.15),
-    "imtlg, features": ({"imtlg": {"wrt": "features"}}, 1.15),
-    "graddrop, features": ({"graddrop": {"wrt": "features"}}, 1.15),
-    "mgda": ("mgda", 3.3),
-    "pcgrad": ("pcgrad", 3.3),
-    "cagrad": ("cagrad", 3.3),
-    "imtlg": ("imtlg", 3.3),
-    "graddrop": ("graddrop", 3.3),
-    "mgda, update_every=10": ({"mgda": {"update_every": 10}}, None),
+LOSSES = ["fixed", "uncertainty", "dynamic_weight_average"]
+GRADIENTS = [
+    *("mgda", "pcgrad", "cagrad", "imtlg", "graddrop"),
+    *("upgrad", "nashmtl", "alignedmtl"),
+]
+COLUMNS = {
+    "variant": "variant",
+    "to_plain": "× plain fit",
+    "to_passes": "× T passes",
+    "ms": "ms a step",
+    "bar": "bar",
+    "verdict": "",
 }
+KINDS = ("losses", "features", "every 10", "exact")
+EXACT_BAR = 1.10  # over the bare T backward passes
 
 
-def build(cls, num_tasks):
-    """The model as the given class, from the same random state."""
-    keras.utils.set_random_seed(0)
-    x = h = keras.Input((64,))
-    for _ in range(3):
-        h = keras.layers.Dense(512, activation="relu")(h)
-    outputs = {}
-    for t in range(num_tasks):
-        hidden = keras.layers.Dense(64, activation="relu")(h)
-        outputs[f"task{t}"] = keras.layers.Dense(1, name=f"task{t}")(hidden)
-    return cls(inputs=x, outputs=outputs)
+def bar_over_plain(kind: str, tasks: int) -> float | None:
+    """What a kind of variant may cost, in plain steps."""
+    if kind == "losses":
+        return 1.03
+    if kind == "features":
+        return 1.10 if tasks <= 8 else 1.25
+    return 1.35 if kind == "every 10" and tasks == 8 else None
 
 
-def compiled(identifier, num_tasks, jit):
-    """A model under a balancer; plain Keras for the identifier "plain"."""
-    model = build(
-        keras.Model if identifier == "plain" else MultiTaskModel, num_tasks
+def variants(
+    tasks: int, methods: list[str] | None, everything: bool
+) -> dict[str, str]:
+    """The kind of each variant."""
+    known = list(balancers.registry)
+    chosen = known if everything else [*LOSSES, *GRADIENTS]
+    found = {}
+    for name in methods or chosen:
+        try:
+            cls = balancers.registry[name]
+        except ValueError:
+            print(f"{name}: not in the registry, left out")
+            continue
+        if issubclass(cls, balancers.LossBalancer):
+            found[name] = "losses"
+            continue
+        found[f"{name}@features"] = "features"
+        found[name] = "exact"
+    exact = [name for name, kind in found.items() if kind == "exact"]
+    if tasks == 8 and "mgda" in exact:
+        found["mgda/10"] = "every 10"
+    return found
+
+
+def measure(
+    workload: Workload, kinds: dict[str, str], args: argparse.Namespace
+) -> tuple[list[dict[str, object]], list[str]]:
+    """Rows of one workload's table, and notes."""
+    rows, notes = [], []
+
+    def made(variant: str):
+        run = runner(workload, variant, args.steps, args.jit)
+        run()  # trace, compile, warm up
+        return run
+
+    references = {name: made(name) for name in ("plain", "passes")}
+    rows.append(
+        row("passes", "", workload, interleave(references, args.rounds))
     )
-    options = {} if identifier == "plain" else {"balancer": identifier}
-    if isinstance(identifier, dict):
-        ((name, arguments),) = identifier.items()
-        options["balancer"] = balancers.get(name, **arguments)
-    model.compile(
-        "adam",
-        loss={key: "mse" for key in model.output},
-        jit_compile=jit,
-        **options,
-    )
-    return model
+    in_order = sorted(kinds, key=lambda v: KINDS.index(kinds[v]))
+    for group in groups(in_order, 4):
+        runs = {}
+        for variant in group:
+            try:
+                runs[variant] = made(variant)
+            except ValueError as error:
+                notes.append(f"{variant} is left out: {error}")
+        # The T passes are no reference of what costs a single one.
+        needed = dict(references)
+        if "exact" not in {kinds[v] for v in group}:
+            del needed["passes"]
+        seconds = interleave(needed | runs, args.rounds)
+        rows += [row(v, kinds[v], workload, seconds) for v in runs]
+    return rows, notes
 
 
-def main():
+def row(
+    variant: str, kind: str, workload: Workload, seconds: dict
+) -> dict[str, object]:
+    """What one variant's samples say."""
+    own = seconds[variant]
+    to_plain = Spread.of(own / seconds["plain"])
+    bar, held = bar_over_plain(kind, workload.tasks), to_plain
+    to_passes = None
+    if kind == "exact":
+        bar = EXACT_BAR
+        held = to_passes = Spread.of(own / seconds["passes"])
+    return {
+        "variant": variant,
+        "kind": kind,
+        "tasks": workload.tasks,
+        "to_plain": to_plain,
+        "to_passes": to_passes,
+        "ms": Spread.of(own * 1e3).median,
+        "bar": bar,
+        "verdict": reporting.verdict(held.median, bar),
+    }
+
+
+def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--tasks", type=int, default=8)
-    parser.add_argument("--jit", action="store_true")
-    parser.add_argument("--only", nargs="*", help="names of variants")
+    parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS))
+    parser.add_argument("--methods", nargs="*", help="only these")
+    parser.add_argument("--all", action="store_true", help="all balancers")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=20, help="in a round")
+    parser.add_argument("--jit", action="store_true", help="XLA for the step")
+    reporting.add_arguments(parser)
     args = parser.parse_args()
 
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(STEPS * BATCH, 64)).astype("float32")
-    y = {
-        f"task{t}": rng.normal(size=len(x)).astype("float32")
-        for t in range(args.tasks)
-    }
-    names = [n for n in VARIANTS if not args.only or n in args.only]
-    models = {"plain": compiled("plain", args.tasks, args.jit)} | {
-        name: compiled(VARIANTS[name][0], args.tasks, args.jit)
-        for name in names
-    }
-
-    def epoch(model):
-        start = time.perf_counter()
-        model.fit(x, y, batch_size=BATCH, epochs=1, verbose=0)
-        return time.perf_counter() - start
-
-    for model in models.values():  # trace, compile, warm up
-        epoch(model)
-    seconds = {name: [] for name in models}
-    ratios = {name: [] for name in names}
-    for _ in range(args.rounds):
-        for name in names:
-            plain, own = epoch(models["plain"]), epoch(models[name])
-            seconds["plain"].append(plain)
-            seconds[name].append(own)
-            ratios[name].append(own / plain)
-
-    table = Table(
-        title=f"T = {args.tasks}, batch {BATCH}, plain Keras step "
-        f"{np.median(seconds['plain']) / STEPS * 1e3:.2f} ms"
-        + (", XLA" if args.jit else "")
-    )
-    for column in ("variant", "ratio", "quartiles", "bar", "ms a step"):
-        table.add_column(column, justify="right")
-    for name in names:
-        low, middle, high = np.percentile(ratios[name], [25, 50, 75])
-        bar = VARIANTS[name][1]
-        table.add_row(
-            name,
-            f"{middle:.2f}",
-            f"{low:.2f} to {high:.2f}",
-            f"{bar:.2f}" if bar else "",
-            f"{np.median(seconds[name]) / STEPS * 1e3:.2f}",
+    report = reporting.Report("Step time", args.markdown, args.json)
+    for name in args.workloads:
+        workload = WORKLOADS[name]
+        kinds = variants(workload.tasks, args.methods, args.all)
+        rows, notes = measure(workload, kinds, args)
+        xla = ", XLA" if args.jit else ""
+        report.table(
+            f"{name}: T = {workload.tasks}, batch {workload.batch}{xla}",
+            [{"workload": name, **r} for r in rows],
+            COLUMNS,
+            notes,
         )
-    Console(width=100).print(table)
 
 
 if __name__ == "__main__":

@@ -245,10 +245,10 @@ class MultiTaskModel(keras.Model):
         """The factors of `loss_weights`, `(T,)` in the order of the tasks."""
         return ops.convert_to_tensor(self._compiled.loss_weights, "float32")
 
-    def task_losses(
+    def each_loss(
         self, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> tuple[dict[str, Any], Any, Any]:
-        """The unweighted loss of each task on one batch.
+    ) -> tuple[dict[str, Any], list[Any], list[Any]]:
+        """The unweighted loss of each task on one batch, as scalars.
 
         Args:
             y: Labels by task.
@@ -256,8 +256,8 @@ class MultiTaskModel(keras.Model):
             sample_weight: None, weights for all tasks, or a dict by task.
 
         Returns:
-            Labels as read, by task; losses `(T,)`; which tasks have a label,
-            booleans `(T,)`.
+            Labels as read, by task; T losses; for each task whether it has a
+            label.
         """
         labels, losses, present = {}, [], []
         for name, task in (self.tasks or {}).items():
@@ -270,6 +270,13 @@ class MultiTaskModel(keras.Model):
             loss, there = task_loss(task, labels[name])
             losses.append(ops.cast(loss, "float32"))
             present.append(there)
+        return labels, losses, present
+
+    def task_losses(
+        self, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> tuple[dict[str, Any], Any, Any]:
+        """As `each_loss`, with losses `(T,)` and booleans `(T,)`."""
+        labels, losses, present = self.each_loss(y, y_pred, sample_weight)
         return labels, ops.stack(losses), ops.stack(present)
 
     def extra_loss(self) -> Any:

@@ -137,19 +137,22 @@ def _gradient_step(
         tap = BoundaryTap(model.partition, tape)
         with model.tapped(tap):
             y_pred = model(x, training=True)
-        labels, losses, labelled = model.task_losses(y, y_pred, sample_weight)
-        factors = model.loss_weight_vector
-        scaled = _each_scaled(optimizer, losses * factors)
+        # Each by itself: from one stacked vector, every task's backward pass
+        # would be traced through all heads.
+        labels, each, there = model.each_loss(y, y_pred, sample_weight)
+        scaled = _each_scaled(model, each)
         if getattr(balancer, "double_sampled", False):
             halves = [
                 half_loss(task, labels[name])
                 for name, task in model.tasks.items()
             ]
-            first = tf.stack([tf.cast(loss, "float32") for loss, _ in halves])
-            first_scaled = _each_scaled(optimizer, first * factors)
+            first_scaled = _each_scaled(
+                model, [tf.cast(loss, "float32") for loss, _ in halves]
+            )
         extra = model.extra_loss()
         scaled_extra = optimizer.scale_loss(extra)
 
+    losses, labelled = tf.stack(each), tf.stack(there)
     present = _sound(model, losses, labelled)
     weighted = _weighted(model, losses, present)
     backward = Backward(tap, scaled)
@@ -217,8 +220,12 @@ def _look_again(
     model.balancer.observe_again(_weighted(model, losses, present), present)
 
 
-def _each_scaled(optimizer: Any, losses: Any) -> list[Any]:
-    return [optimizer.scale_loss(loss) for loss in tf.unstack(losses)]
+def _each_scaled(model: Any, losses: list[Any]) -> list[Any]:
+    factors = tf.unstack(model.loss_weight_vector)
+    return [
+        model.optimizer.scale_loss(loss * factor)
+        for loss, factor in zip(losses, factors, strict=True)
+    ]
 
 
 def _sound(model: Any, losses: Any, labelled: Any) -> Any:
