@@ -76,6 +76,8 @@ def read_labels(
         one_by_one = task.pointwise and y_true.shape[-1] != 1
         if one_by_one:
             y_true, y_pred = y_true[..., None], y_pred[..., None]
+        elif y_true.shape[-1] == 1:
+            missing = missing[..., 0]
         else:
             missing = ops.any(missing, axis=-1)
 
@@ -146,10 +148,14 @@ class _Totals(NamedTuple):
 def _totals(task: Task, labels: Labels) -> _Totals:
     """The sum of the losses, what to divide it by, and how many there are."""
     values = task.loss.call(labels.y_true, labels.y_pred)
-    weights = _expand(labels.weights, values)
     there = _expand(labels.there, values)
     # 0 · inf is NaN: a missing label's loss must not be read at all.
-    total = ops.sum(ops.where(there > 0, values, 0.0) * weights)
+    values = ops.where(there > 0, values, 0.0)
+    weights = there
+    if labels.weights is not labels.there:
+        weights = _expand(labels.weights, values)
+        values = values * weights
+    total = ops.sum(values)
     count = ops.sum(there)
     if task.loss.reduction == "mean_with_sample_weight":
         divisor = ops.sum(weights)
@@ -163,6 +169,8 @@ def _totals(task: Task, labels: Labels) -> _Totals:
 def _expand(x: Any, like: Any) -> Any:
     """`x` with trailing axes, broadcast to the shape and dtype of `like`."""
     x = ops.cast(x, like.dtype)
+    if x.shape == like.shape:
+        return x
     while len(x.shape) > len(like.shape) and x.shape[-1] == 1:
         x = ops.squeeze(x, -1)
     while len(x.shape) < len(like.shape):

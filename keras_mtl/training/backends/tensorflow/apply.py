@@ -28,13 +28,12 @@ def apply(model: Any, gradients: Gradients, usable: Any) -> None:
         for gradient, variable in zip(gradients, variables, strict=True)
         if gradient is not None or id(variable) not in idle
     ]
-    moving = _moving(model, usable)
 
     def apply_all() -> Any:
         optimizer.apply_gradients(pairs)
         return tf.constant(0)
 
-    def apply_masked() -> None:
+    def apply_masked(moving: dict[int, Any]) -> None:
         # A head's gradient that is not finite must not reach a norm over all
         # gradients, nor the sums of gradient accumulation.
         optimizer.apply_gradients(
@@ -45,18 +44,19 @@ def apply(model: Any, gradients: Gradients, usable: Any) -> None:
         )
 
     def apply_to_usable() -> Any:
+        moving = _moving(model, usable)
         kept = [
             (state, keep, tf.identity(state))
             for state, keep in _states(model, moving)
         ]
-        apply_masked()
+        apply_masked(moving)
         for state, keep, old in kept:
             state.assign(tf.where(keep, tf.identity(state), old))
         return tf.constant(0)
 
     if optimizer.gradient_accumulation_steps:
         # The step that applies may carry gradients of earlier batches.
-        apply_masked() if model.balancer else apply_all()
+        apply_masked(_moving(model, usable)) if model.balancer else apply_all()
     else:
         tf.cond(tf.reduce_all(usable), apply_all, apply_to_usable)
 
