@@ -30,8 +30,8 @@ METHODS = {
     "CAGrad": "cagrad",
     "IMTLG": "imtlg",
     "UPGrad": "upgrad",
-    "NashMTL": "nashmtl",
-    "AlignedMTL": "alignedmtl",
+    "NashMTL": "nash_mtl",
+    "AlignedMTL": "aligned_mtl",
     "GradDrop": "graddrop",
 }
 ENGINES = ("sequential", "parallel", "autogram")

@@ -4,8 +4,8 @@
 
 Every variant trains the same network on the same batches. Rounds of a few
 variants are interleaved with rounds of plain Keras and of the bare T backward
-passes; printed are medians and quartiles of the ratios of one round. The
-first steps and the set-up of `fit` are left out.
+passes; printed are medians and quartiles of the ratios of one round. A round is
+the second epoch of a `fit`: its set-up and first steps are left out.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from keras_mtl import balancers
 LOSSES = ["fixed", "uncertainty", "dynamic_weight_average"]
 GRADIENTS = [
     *("mgda", "pcgrad", "cagrad", "imtlg", "graddrop"),
-    *("upgrad", "nashmtl", "alignedmtl"),
+    *("upgrad", "nash_mtl", "aligned_mtl"),
 ]
 COLUMNS = {
     "variant": "variant",

@@ -56,8 +56,7 @@ class FairGrad(GradientBalancer):
         )
         if not 0 < alpha < float("inf"):
             raise ValueError(
-                "`alpha` must be a positive number. "
-                f"Received: alpha={alpha!r}"
+                f"`alpha` must be a positive number. Received: alpha={alpha!r}"
             )
         self.alpha = float(alpha)
 

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_mtl.balancers.base import GradientBalancer, registry
 from keras_mtl.linalg import at_least_float32, pseudo_inverse_solve, unit_rows
+from keras_mtl.linalg.precision import epsilon
 
 
 @registry.register("imtlg")
@@ -21,7 +22,8 @@ class IMTLG(GradientBalancer):
     so that duplicate gradients share their weight and zero ones get none.
     Weights may be negative. Where they would sum to zero or less, the
     paper's direction is infinite or leads uphill for every task; they are
-    then divided by Σ|w| instead.
+    then divided by Σ|w| instead. Where the gradients balance each other out,
+    no equal projection but zero can be had, and the weights are zero.
 
     Example:
     >>> from keras_mtl.balancers import aggregate
@@ -43,7 +45,13 @@ class IMTLG(GradientBalancer):
         wide = at_least_float32(gram)
         angles, lengths, active = unit_rows(wide, present)
         zeros = ops.zeros_like(lengths)
-        solution = pseudo_inverse_solve(angles, ops.cast(active, wide.dtype))
+        ones = ops.cast(active, wide.dtype)
+        solution = pseudo_inverse_solve(angles, ones)
+        # If no equal projection above zero can be had, the solution is noise.
+        projections = ops.matmul(angles, solution[:, None])[:, 0] * ones
+        noise = 32 * wide.shape[0] * epsilon(wide)
+        real = ops.max(ops.abs(projections)) > noise
+        solution = ops.where(real, solution, zeros)
         shortest = ops.min(ops.where(active, lengths, ops.max(lengths)))
         weights = ops.where(active, solution * (shortest / lengths), zeros)
         total, size = ops.sum(weights), ops.sum(ops.abs(weights))

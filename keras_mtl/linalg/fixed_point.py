@@ -121,7 +121,7 @@ def fair_fixed_point(
 def _bound(size: int, ridge: float, gamma: float) -> float:
     """What no entry of v exceeds where C is semi-definite and products ≤ 1.
 
-    From ridge·v_max² ≤ vᵀCv = Σ b_t v_t^{1−γ}, with v_t ≥ (b_t / T v_max)^{1/γ}.
+    From ridge·v_max² ≤ vᵀCv = Σ b v^{1−γ}, and v_t ≥ (b_t / T v_max)^{1/γ}.
     """
     most = size ** max(2.0 * gamma - 1.0, 1.0) / ridge ** max(gamma, 1.0)
     return float(most ** (1.0 / (1.0 + gamma)))

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from keras_mtl.linalg.gram import unit_rows
-from keras_mtl.linalg.pivoting import block, pivot, refine
+from keras_mtl.linalg.pivoting import pivot
 from keras_mtl.linalg.precision import epsilon, smallest, solver
 
 
@@ -23,7 +23,9 @@ def max_min_in_ball(gram: Any, present: Any, radius: float) -> Any:
     or leaves the support, and the ball's border is a quadratic's root.
 
     Where the gradients balance each other out before the border is reached,
-    no farther move helps and the shortest best one is given.
+    no farther move helps and the shortest best one is given. As in
+    `nonnegative_quadratic`, the arithmetic is in float64 and `4·√T·eps` is
+    added to the diagonal of the cosines.
 
     Args:
         gram: Gram matrix `(T, T)`.
@@ -34,8 +36,13 @@ def max_min_in_ball(gram: Any, present: Any, radius: float) -> Any:
         u `(T,)`; zero for absent tasks.
     """
     size = gram.shape[0]
-    eps, tiny = epsilon(gram), smallest(gram)
+    given, eps = gram.dtype, max(epsilon(gram), 2e-13)
+    gram = ops.cast(gram, "float64")
+    radius = ops.convert_to_tensor(radius, dtype="float64")
+    tiny = smallest(gram)
     angles, lengths, active = unit_rows(gram, present)
+    ridge = 4 * size**0.5 * eps
+    angles = angles + ridge * ops.eye(size, dtype="float64")
     zeros = ops.zeros_like(lengths)
     infinite = ops.full_like(lengths, float("inf"))
     count = ops.maximum(ops.sum(ops.cast(present, gram.dtype)), 1.0)
@@ -43,7 +50,9 @@ def max_min_in_ball(gram: Any, present: Any, radius: float) -> Any:
     products = products / count  # g_tᵀg₀
     square = ops.sum(ops.where(present, products, zeros)) / count  # ‖g₀‖²
     # Below this, ‖g₀‖² is what rounding left of larger numbers.
-    moving = square > 4 * eps * ops.max(ops.diagonal(gram)) / count + tiny
+    least = eps * ops.max(ops.diagonal(gram)) / count
+    moving = least > 0
+    square = ops.maximum(square, least)
     mean_length = ops.sqrt(ops.where(moving, square, ops.ones_like(square)))
     toward_mean = ops.where(active, products / lengths / mean_length, zeros)
     shortest = ops.min(ops.where(active, lengths, infinite))
@@ -53,36 +62,34 @@ def max_min_in_ball(gram: Any, present: Any, radius: float) -> Any:
     # y = Qv + h − s·a ≥ 0, with v = u·n/‖g₀‖ and s the level of the penalty;
     # aaᵀ in Q keeps the problem bounded where no level above 0 exists.
     matrix = angles + inverse_lengths[:, None] * inverse_lengths[None, :]
-    tableau = ops.concatenate(
-        [matrix, toward_mean[:, None], -inverse_lengths[:, None]], axis=1
-    )
     indices = ops.arange(size)
     nobody = ops.zeros((size,), dtype="bool")
 
     def inner(left: Any, right: Any) -> Any:
         return ops.sum(left * ops.matmul(angles, right[:, None])[:, 0])
 
-    def end_of_path(offset: Any, rate: Any) -> Any:
-        """The s where v = offset + s·rate meets the border; ±inf if none."""
-        curve, slope = inner(rate, rate), inner(rate, offset)
-        room = radius**2 - inner(offset, offset)
+    def way_to_end(move: Any, rate: Any, level: Any) -> Any:
+        """How far s may rise until v meets the border; inf if it never does."""
+        curve, slope = inner(rate, rate), inner(rate, move)
+        room = ops.maximum(radius**2 - inner(move, move), 0.0)
         total = ops.sum(ops.abs(rate))
-        grows = curve > 16 * eps * total * total
-        root = ops.sqrt(ops.maximum(slope * slope + curve * room, 0.0))
+        root = ops.sqrt(slope * slope + curve * room)
         # The form of the root that does not subtract equals from equals.
         border = ops.where(
             slope > 0,
             room / ops.maximum(slope + root, tiny),
-            (root - slope) / ops.where(grows, curve, ops.ones_like(curve)),
+            (root - slope) / ops.maximum(curve, tiny),
         )
-        # Where the support's gradients balance out, v grows but Jᵀu does not:
-        # the path is at its end, and further pivots would be noise.
-        balanced = ops.where(total > 0, -infinite[0], infinite[0])
-        border = ops.where(grows, border, balanced)
-        # A task without a gradient is never lifted above level 0.
-        gain = 1.0 - ops.sum(inverse_lengths * rate)
-        level_zero = ops.sum(inverse_lengths * offset) / ops.maximum(gain, tiny)
-        return ops.where(still, ops.minimum(border, level_zero), border)
+        border = ops.where(total > 0, border, infinite[0])
+        # Where the support's gradients balance out, v grows but Jᵀu does not,
+        # and no gain above 0 can be had; nor with a task without a gradient.
+        gain = level - ops.sum(inverse_lengths * move)
+        growth = 1.0 - ops.sum(inverse_lengths * rate)
+        to_zero = ops.maximum(-gain, 0.0) / ops.maximum(growth, tiny)
+        own = curve - ridge * ops.sum(rate * rate)
+        balanced = ops.logical_and(total > 0, own < 2 * eps * total * total)
+        bounded = ops.logical_or(still, balanced)
+        return ops.where(bounded, ops.minimum(border, to_zero), border)
 
     def unfinished(
         tableau: Any, support: Any, blocked: Any, level: Any, done: Any
@@ -93,23 +100,31 @@ def max_min_in_ball(gram: Any, present: Any, radius: float) -> Any:
         tableau: Any, support: Any, blocked: Any, level: Any, done: Any
     ) -> Any:
         values, rates = tableau[:, -2], tableau[:, -1]
-        offset = ops.where(support, values, zeros)
         rate = ops.where(support, rates, zeros)
-        end = end_of_path(offset, rate)
+        way = way_to_end(ops.where(support, values, zeros), rate, level)
         falling = ops.logical_and(
             ops.logical_and(active, ops.logical_not(blocked)),
             rates < -8 * eps * ops.sum(ops.abs(rate)),
         )
         divisors = ops.where(falling, rates, -ops.ones_like(rates))
-        breaks = ops.where(falling, -values / divisors, infinite)
+        breaks = ops.where(falling, values / -divisors, infinite)
         index = ops.argmin(breaks)
-        next_level = ops.maximum(ops.min(breaks), level)
-        done = end <= next_level
-        level = ops.where(
-            done, ops.where(ops.isfinite(end), end, level), next_level
-        )
+        next_break = ops.maximum(ops.min(breaks), 0.0)
+        done = way <= next_break
+        way = ops.minimum(way, next_break)
+        way = ops.where(ops.isfinite(way), way, ops.zeros_like(way))
+        # The column holds the values at the present level: kept for level 0,
+        # large ones would cancel.
         chosen = indices == ops.cast(index, indices.dtype)
-        usable = ops.take(ops.diagonal(tableau), index) > 8 * eps
+        values = values + way * rates
+        values = ops.where(
+            ops.logical_and(chosen, ops.logical_not(done)), zeros, values
+        )
+        tableau = ops.concatenate(
+            [tableau[:, :-2], values[:, None], tableau[:, -1:]], axis=1
+        )
+        level = level + way
+        usable = ops.take(ops.diagonal(tableau), index) > ridge / 4
         moves = ops.logical_and(usable, ops.logical_not(done))
         tableau = ops.where(moves, pivot(tableau, index, support), tableau)
         support = ops.logical_xor(support, ops.logical_and(chosen, moves))
@@ -130,15 +145,15 @@ def max_min_in_ball(gram: Any, present: Any, radius: float) -> Any:
     lowest = ops.min(ratios)
     level = ops.where(ops.isfinite(lowest), lowest, ops.zeros_like(lowest))
     done = ops.logical_or(ops.logical_not(moving), radius == 0)
+    start = toward_mean - level * inverse_lengths
+    tableau = ops.concatenate(
+        [matrix, start[:, None], -inverse_lengths[:, None]], axis=1
+    )
     tableau, support, _, level, _ = ops.while_loop(
         unfinished,
         step,
         (tableau, nobody, nobody, level, done),
         maximum_iterations=8 * size + 8,
     )
-    move = ops.where(support, tableau[:, -2] + level * tableau[:, -1], zeros)
-    right = ops.where(support, level * inverse_lengths - toward_mean, zeros)
-    inverse = block(tableau[:, :size], support)
-    for _ in range(2):
-        move = refine(inverse, block(matrix, support), right, move)
-    return ops.maximum(move, 0.0) * mean_length / lengths
+    move = ops.where(support, tableau[:, -2], zeros)
+    return ops.cast(ops.maximum(move, 0.0) * mean_length / lengths, given)

@@ -15,6 +15,12 @@ def nonnegative_quadratic(matrix: Any, linear: Any, allowed: Any) -> Any:
     slope and leave it where the segment to the support's minimum meets a
     bound, so the objective falls and no support comes twice.
 
+    Rounding may leave Q with eigenvalues below zero, and then without a
+    minimum: `4·√T·eps` is added to its diagonal, with eps that of the dtype
+    given. On supports that nearly depend on each other, inverses are as large
+    as 1/eps: the arithmetic is in float64, and eps counts as no less than
+    5e-14, so that they have digits left.
+
     Args:
         matrix: Q `(T, T)`, positive semi-definite, with a diagonal near 1.
         linear: c `(T,)`, in the range of Q, else the minimum is at infinity.
@@ -25,7 +31,12 @@ def nonnegative_quadratic(matrix: Any, linear: Any, allowed: Any) -> Any:
         x, in the shape of `linear`.
     """
     size = matrix.shape[0]
-    eps, tiny = epsilon(matrix), smallest(matrix)
+    given, eps = matrix.dtype, max(epsilon(matrix), 5e-14)
+    matrix = ops.cast(matrix, "float64")
+    linear = ops.cast(linear, "float64")
+    ridge = 4 * size**0.5 * eps
+    matrix = matrix + ridge * ops.eye(size, dtype="float64")
+    tiny = smallest(matrix)
     indices = ops.arange(size)
     nobody = ops.zeros_like(linear, dtype="bool")
     zeros = ops.zeros_like(linear)
@@ -60,9 +71,9 @@ def nonnegative_quadratic(matrix: Any, linear: Any, allowed: Any) -> Any:
         x = ops.where(ops.logical_and(chosen, leaves[..., None]), zeros, x)
         diagonal = ops.diagonal(tableau, axis1=-2, axis2=-1)
         value = ops.sum(ops.where(chosen, diagonal, zeros), axis=-1)
-        # A variable that depends on the support cannot improve on it: its
-        # slope is noise.
-        usable = ops.logical_or(leaves, value > 8 * eps)
+        # Below the ridge, the variable depends on the support: its slope is
+        # noise.
+        usable = ops.logical_or(leaves, value > ridge / 4)
         moves = ops.logical_and(ops.logical_or(leaves, improves), usable)
         tableau = ops.where(
             moves[..., None, None], pivot(tableau, index, support), tableau
@@ -91,4 +102,4 @@ def nonnegative_quadratic(matrix: Any, linear: Any, allowed: Any) -> Any:
     right = ops.where(support, linear, zeros)
     for _ in range(2):
         x = refine(inverse, block(matrix, support), right, x)
-    return ops.maximum(x, 0.0)
+    return ops.cast(ops.maximum(x, 0.0), given)

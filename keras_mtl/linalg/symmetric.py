@@ -12,8 +12,9 @@ from keras_mtl.linalg.precision import epsilon, solver
 def pseudo_inverse_solve(matrix: Any, right: Any) -> Any:
     """The shortest least-squares solution x `(T,)` of a symmetric Ax = b.
 
-    Eigenvalues below `8·T·eps` times the largest count as zero, so that
-    duplicate and dependent rows share their weight evenly.
+    Eigenvalues below `4·√T·eps` times the largest entry, which is what
+    rounding may leave of zero, count as zero, so that duplicate and dependent
+    rows share their weight evenly.
 
     Args:
         matrix: A `(T, T)`, symmetric and positive semi-definite.
@@ -21,7 +22,8 @@ def pseudo_inverse_solve(matrix: Any, right: Any) -> Any:
     """
     right = ops.cast(right, matrix.dtype)
     values, vectors = eigenpairs(matrix)
-    cutoff = 8 * matrix.shape[0] * epsilon(matrix) * ops.max(ops.abs(values))
+    noise = 4 * matrix.shape[0] ** 0.5 * epsilon(matrix)
+    cutoff = noise * ops.max(ops.abs(matrix))
     kept = values > cutoff
     inverses = ops.where(kept, 1.0 / ops.where(kept, values, 1.0), 0.0 * values)
     along = ops.matmul(ops.transpose(vectors), right[:, None])[:, 0]

@@ -83,9 +83,11 @@ def least_gain(gram, weights, radius):
             proven(point, error) for point in points
         )
 
-    errors = np.geomspace(1e-18, 1.0, 181)
-    missed = next((e for e in errors if solved(e)), np.inf)
-    return max(missed, -move.min())
+    low, high = -18.0, 1.0
+    while high - low > 0.05:
+        middle = (low + high) / 2
+        low, high = (low, middle) if solved(10**middle) else (middle, high)
+    return max(10**high, -move.min())
 
 
 def even_projections(gram, weights):
@@ -103,7 +105,7 @@ def even_projections(gram, weights):
 
 def fair(gram, weights, alpha):
     """Gw = w^{−1/α}."""
-    _, lengths, active = split(gram)
+    active = np.diag(gram) > 0
     assert (weights[~active] == 0).all()
     if not (weights[active] > 0).all():
         return np.inf
@@ -118,13 +120,17 @@ def nearest_in_cone(gram, weights, start):
     move, along = (weights - start) * lengths, weights * lengths
     gains = cosines @ along
     missed = abs(np.minimum(move, gains)[active]).max()
-    return missed / max((abs(cosines) @ abs(along)).max(), abs(start @ lengths))
+    scale = (abs(cosines) @ (abs(along) + abs(start * lengths))).max()
+    return missed / max(scale, 1e-300)
 
 
 def each_nearest_in_cone(gram, projections):
     """The same for each gradient, one a row of `projections`."""
     starts = np.eye(len(gram))
-    return max(map(functools.partial(nearest_in_cone, gram), projections, starts))
+    return max(
+        nearest_in_cone(gram, weights, start)
+        for weights, start in zip(projections, starts, strict=True)
+    )
 
 
 def aligned(gram, weights, eps):
@@ -135,12 +141,17 @@ def aligned(gram, weights, eps):
     cutoff = 8 * len(gram) * eps
     # Near the cutoff, rounding decides.
     limits = [cutoff, *share[(share > cutoff / 4) & (share < cutoff * 4)]]
+    # So it does of the smallest eigenvalue, as float64 has it here.
+    noise = 4 * np.finfo("float64").eps * values.max()
     missed = []
     for limit in limits:
         kept = share >= limit
-        root = np.where(kept, np.sqrt(values.clip(0)), 0.0)
-        wanted = root[kept].min() * (vectors @ (root * along))
-        missed.append(abs(gram @ weights - wanted).max())
+        components = np.where(kept, np.sqrt(values.clip(0)) * along, 0.0)
+        wanted, found = vectors @ components, gram @ weights
+        smallest = values[kept].min() + np.array([-noise, noise])
+        bounds = np.sqrt(smallest.clip(0))
+        sigma = found @ wanted / max(wanted @ wanted, 1e-300)
+        missed.append(abs(found - sigma.clip(*bounds) * wanted).max())
     return min(missed) / values.max()
 
 
@@ -209,7 +220,7 @@ def problems(dtype):
         Problem("aligned_mtl", functools.partial(aligned, eps=eps)),
         *(
             Problem("cagrad", functools.partial(least_gain, radius=c), {"c": c})
-            for c in (0.4, 1.5)
+            for c in (0.4, 1.0, 3.0)
         ),
         Problem("config", even_projections),
         Problem("dualproj", _from_mean),

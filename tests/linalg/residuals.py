@@ -28,4 +28,5 @@ def residuals(problem, dtype, size, matrices):
             if not np.isfinite(weights).all():
                 yield kind, np.inf
             elif gram.any():  # Nothing is asked for where all is zero.
-                yield kind, problem.residual(gram, weights)
+                value = problem.residual(gram, weights)
+                yield kind, np.inf if np.isnan(value) else value
