@@ -138,10 +138,7 @@ def passes(method: balancers.Balancer, asked: list[str]) -> str:
         return "1"
     if not getattr(method, "needs_gradients", True):
         return "1"
-    if getattr(method, "double_sampled", False):
-        exact = "2 T"
-    else:
-        exact = "T"
+    exact = "2 T" if getattr(method, "double_sampled", False) else "T"
     if method.exact_only:
         return exact
     if method.wrt == "features":
