@@ -333,6 +333,9 @@ class TrackingBalancer(GradientBalancer):
 class CoordinateBalancer(_GradientMethod):
     """Combines task gradients coordinate by coordinate."""
 
+    # Whether a value that is not finite may be left out of the direction.
+    drops_values = False
+
     def combine(self, jacobian: Any, losses: Any, present: Any) -> Any:
         """The direction `(P,)` of a Jacobian `(T, P)`.
 

@@ -87,7 +87,7 @@ class FAMO(LossBalancer):
             )
         self.learning_rate = float(learning_rate)
         self.weight_decay = float(weight_decay)
-        self.min_losses = plain_numbers(min_losses, "min_losses")
+        self.min_losses = plain_numbers(min_losses, "min_losses", low=0.0)
         self.losses_after = losses_after
         self.optimizer = optimizer
         self.looks_again = losses_after == "same_batch"

@@ -39,6 +39,8 @@ class TrimmedMean(CoordinateBalancer):
         n ≤ 2b; LibMTL has none.
     """
 
+    drops_values = True
+
     def __init__(
         self,
         trim_number: int = 1,

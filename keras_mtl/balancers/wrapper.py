@@ -27,7 +27,8 @@ class Wrapper(GradientBalancer):
             have it, `"variables"` where they differ.
         update_every: Solve every so many steps. By default as often as the
             inner balancer that does it most often. What they say of it
-            themselves has no effect.
+            themselves has no effect. Weights of losses alone are worked out
+            in every step.
     """
 
     def __init__(

@@ -86,7 +86,8 @@ def ready_balancer(
     if not balancer.built:
         balancer.build((num_tasks,))
     if (
-        not isinstance(balancer, balancers.LossBalancer)
+        getattr(balancer, "needs_gradients", True)
+        and not isinstance(balancer, balancers.LossBalancer)
         and num_tasks > 1
         and not shared
     ):

@@ -19,6 +19,11 @@ class EpochEnd(keras.callbacks.Callback):
         super().__init__()
         self._epochs_done = 0
         self._named: set[str] = set()
+        self._counts: dict[str, int] | None = None
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Reads the counts of training, which validation sets to zero."""
+        self._counts = self.model.kept_out()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Reads the logs of training; validation has its own keys."""
@@ -33,7 +38,9 @@ class EpochEnd(keras.callbacks.Callback):
         unknown = [
             name for name in model.tasks if math.isnan(logs[f"{name}_loss"])
         ]
-        kept_out = self._kept_out()
+        counts = self._counts or self.model.kept_out()
+        kept_out = {name: count for name, count in counts.items() if count}
+        self._counts = None
         unlabelled = [name for name in unknown if name not in kept_out]
         if unknown and math.isnan(logs["loss"]):
             warnings.warn(
@@ -57,11 +64,6 @@ class EpochEnd(keras.callbacks.Callback):
                 raise ValueError(message)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         self._epochs_done += 1
-
-    def _kept_out(self) -> dict[str, int]:
-        """In how many steps of the epoch each task was kept out, if in any."""
-        counts = self.model.kept_out()
-        return {name: count for name, count in counts.items() if count}
 
     def _warn_of(self, kept_out: dict[str, int], epoch: int) -> None:
         new = {n: c for n, c in kept_out.items() if n not in self._named}

@@ -231,7 +231,9 @@ class TaskLogs:
         if training and self.weights is not None:
             logs |= self.weights.result()
         if training and self.cosine is not None:
-            logs["min_cosine"] = self.cosine.result()
+            logs["min_cosine"] = ops.where(
+                self.cosine.count > 0, self.cosine.result(), _NAN
+            )
         if training and self.kept_out is not None:
             logs["kept_out"] = self.kept_out.result()
         return logs

@@ -127,6 +127,71 @@ def test_fit_says_it_once_and_counts_it():
     assert np.isfinite(history["loss"]).all()
 
 
+def test_validation_does_not_hide_it():
+    x, y = models.data(16)
+    model = models.model()
+    model.compile("sgd", balancer="mgda")
+    with pytest.warns(RuntimeWarning, match="'age' in 2 of the steps"):
+        model.fit(
+            x,
+            {**y, "age": np.full(16, 1e30)},  # in no step can it be used
+            batch_size=8,
+            verbose=0,
+            validation_data=(x, y),
+        )
+
+
+def test_who_sits_out_the_solved_step_keeps_its_weight():
+    x, y = models.data(16)
+    model = models.model()
+    model.compile("sgd", balancer=balancers.MGDA(update_every=3))
+    model.train_on_batch(x, infinite(y))
+    assert model.balancer.kept_weights.numpy()[1] == 1
+    logs = model.train_on_batch(x, y, return_dict=True)
+    assert logs["age_weight"] == 1
+
+
+def test_a_method_that_trims_values_lets_none_through():
+    x, y = models.data(16)
+    model, logs = after(
+        lambda: balancers.TrimmedMean(trim_number=0),
+        [(x, y), (x, huge(y))],
+        finite_with_bad_gradient,
+    )
+    assert logs[1]["kept_out"] == 1
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+@pytest.mark.parametrize("method", ["moco", "db_mtl", "excess_mtl"])
+def test_tracks_do_not_hide_an_overflow_from_the_loss_scale(method):
+    x, y = models.data(16)
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.1), initial_scale=2.0**12
+    )
+    model = models.model()
+    model.compile(
+        optimizer, loss={"age": finite_with_bad_gradient}, balancer=method
+    )
+    model.train_on_batch(x, y)
+    before = model.get_weights()
+    tracks = [track.numpy() for track in model.balancer.tracks]
+    model.train_on_batch(x, huge(y))
+    assert float(optimizer.dynamic_scale) == 2.0**11
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    for own, old in zip(model.balancer.tracks, tracks, strict=True):
+        np.testing.assert_array_equal(own.numpy(), old)
+
+
+def test_a_cosine_that_was_not_computed_is_nan():
+    x, y = models.data(16)
+    model = models.model()
+    model.compile("sgd", balancer=balancers.GradDrop(seed=0))
+    history = model.fit(x, y, batch_size=8, epochs=2, verbose=0).history
+    known, unknown = history["min_cosine"]
+    assert -1 <= known <= 1
+    assert np.isnan(unknown)
+
+
 def test_nothing_is_said_where_all_is_well():
     x, y = models.data(16, missing=True)
     model = models.model()

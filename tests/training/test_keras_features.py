@@ -225,6 +225,8 @@ def test_a_step_that_overflows_is_skipped(policy, make):
     optimizer.dynamic_scale.assign(2.0**8)
     for _ in range(2):
         logs = model.train_on_batch(x, y, return_dict=True)
+    if isinstance(model.balancer, balancers.CoordinateBalancer):
+        del logs["min_cosine"]  # not computed in every step
     assert all(math.isfinite(value) for value in logs.values())
     after = values(model.trainable_variables)
     assert all(np.all(np.isfinite(value)) for value in after)

@@ -56,7 +56,9 @@ def test_a_reloaded_model_trains_on_as_the_saved_one(name, tmp_path):
         m.fit(x, y, epochs=2, verbose=0, shuffle=False).history
         for m in (model, loaded)
     ]
-    assert histories[0] == histories[1]
+    assert histories[0].keys() == histories[1].keys()
+    for key, values in histories[0].items():  # NaN where nothing was computed
+        np.testing.assert_array_equal(values, histories[1][key], err_msg=key)
     for own, expected in zip(
         loaded.get_weights(), model.get_weights(), strict=True
     ):

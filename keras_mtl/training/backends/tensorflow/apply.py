@@ -75,7 +75,9 @@ def _moving(model: Any, usable: Any) -> dict[int, Any]:
     found = {}
     for variable in model.trainable_variables:
         if id(variable) in owned:
-            found[id(variable)] = usable
+            # What a balancer learns for each task; other shapes always move.
+            if tuple(variable.shape) == tuple(usable.shape):
+                found[id(variable)] = usable
         elif reach := split.reach[id(variable)]:
             found[id(variable)] = tf.reduce_any(
                 tf.gather(usable, sorted(index[t] for t in reach))

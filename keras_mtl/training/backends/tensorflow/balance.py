@@ -89,7 +89,10 @@ def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
 
     def solve_and_keep() -> tuple[Any, ...]:
         result = _by_weights(balancer, backward, now)
-        balancer.kept_weights.assign(result.weights)
+        # A task that took no part keeps the weight that it had.
+        kept = tf.identity(balancer.kept_weights)
+        new = tf.cast(result.weights, kept.dtype)
+        balancer.kept_weights.assign(tf.where(result.usable, new, kept))
         return dense(result)
 
     def reuse() -> tuple[Any, ...]:
@@ -99,7 +102,8 @@ def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
             finite = _finite(blocks)
             usable = tf.logical_and(usable, finite)
             blocks = _cleaned(blocks, usable, tf.reduce_all(finite))
-        weights = tf.where(usable, tf.identity(balancer.kept_weights), 0.0)
+        kept = tf.cast(balancer.kept_weights, now.losses.dtype)
+        weights = tf.where(usable, kept, tf.zeros_like(kept))
         direction = backward.through(mixed(blocks, _weighing(weights)))
         none = tf.constant(1.0), tf.constant(0.0)
         return dense(Balance(direction, weights, usable, *none))
@@ -118,7 +122,12 @@ def _by_weights(balancer: Any, backward: Backward, now: Situation) -> Balance:
     finite = None
     if isinstance(balancer, TrackingBalancer):
         finite = _finite(blocks)
+        if not now.masks:
+            # The optimizer drops the whole step: no track may move.
+            finite = tf.fill([len(backward.private)], tf.reduce_all(finite))
         judged, blocks = _tracked(balancer, blocks, finite, now)
+        if not now.masks:
+            blocks = _spoiled(blocks, tf.reduce_all(finite))
     # J₁J₂ᵀ for a method of two samples, else symmetric.
     products = plain = _gram(judged, len(backward.private))
     if now.first_half is not None:
@@ -140,6 +149,8 @@ def _by_weights(balancer: Any, backward: Backward, now: Situation) -> Balance:
         return weights, usable, tf.reduce_all(finite), cosine
 
     present = now.present if finite is None else now.present & finite
+    if not exact:
+        present = present & _finite(blocks[len(backward.slots) :])
     weights, usable, all_finite, cosine = _fused(balancer, decide)(
         products, plain, now.losses, present
     )
@@ -166,10 +177,14 @@ def _by_coordinates(
     direction, usable = combined(blocks, now.present), now.present
     if now.masks:
         # What is not finite in a row shows in the direction, which is T times
-        # smaller.
+        # smaller, unless the method may leave it out.
+        seen = (
+            tf.reduce_all(_finite(blocks))
+            if balancer.drops_values
+            else _all_finite(direction)
+        )
         fine = tf.logical_and(
-            _all_finite(direction),
-            tf.reduce_all(tf.equal(now.present, now.labelled)),
+            seen, tf.reduce_all(tf.equal(now.present, now.labelled))
         )
         there = [i for i, g in enumerate(direction) if g is not None]
 
@@ -281,6 +296,15 @@ def _masked(blocks: list[Block | None], usable: Any) -> list[Block | None]:
         block
         if block is None
         else Block(tf.where(usable[:, None], block.rows, 0.0), block.like)
+        for block in blocks
+    ]
+
+
+def _spoiled(blocks: list[Block | None], fine: Any) -> list[Block | None]:
+    """The blocks, made NaN where not all is fine, for the optimizer to see."""
+    spoil = tf.where(fine, 0.0, float("nan"))
+    return [
+        block if block is None else Block(block.rows + spoil, block.like)
         for block in blocks
     ]
 
