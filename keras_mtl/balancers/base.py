@@ -49,6 +49,19 @@ class Balancer(keras.layers.Layer):
         """None: a revived balancer is built when the model binds its tasks."""
         return
 
+    def add_state(
+        self, name: str, shape: Sequence[int], initializer: str = "zeros"
+    ) -> Any:
+        """A variable that the balancer moves itself, for `build` to make."""
+        return self.add_weight(
+            shape=tuple(shape),
+            initializer=initializer,
+            trainable=False,
+            # Without it, a distribution strategy would keep one replica's.
+            aggregation="mean",
+            name=name,
+        )
+
     def on_epoch_end(self) -> None:
         """Called after each epoch of `fit`, outside the graph."""
 
@@ -230,12 +243,8 @@ class GradientBalancer(_GradientMethod):
                 aggregation="only_first_replica",
                 name="steps",
             )
-            self.kept_weights = self.add_weight(
-                shape=(self.num_tasks,),
-                initializer="ones",
-                trainable=False,
-                aggregation="mean",
-                name="kept_weights",
+            self.kept_weights = self.add_state(
+                "kept_weights", (self.num_tasks,), "ones"
             )
 
     # Named so because `weights` is what Keras calls a layer's variables.
@@ -295,13 +304,7 @@ class TrackingBalancer(GradientBalancer):
         """Creates a track `(T, p)`, zero at first, for each shared variable."""
         super().build(input_shape)
         self.tracks = [
-            self.add_weight(
-                shape=(self.num_tasks, size),
-                initializer="zeros",
-                trainable=False,
-                aggregation="mean",
-                name=f"track_{i}",
-            )
+            self.add_state(f"track_{i}", (self.num_tasks, size))
             for i, size in enumerate(self.sizes)
         ]
 

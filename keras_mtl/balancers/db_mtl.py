@@ -70,13 +70,7 @@ class DBMTL(TrackingBalancer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates the number of steps taken, `(T,)`."""
-        self.steps_taken = self.add_weight(
-            shape=(int(input_shape[0]),),
-            initializer="zeros",
-            trainable=False,
-            aggregation="mean",
-            name="steps_taken",
-        )
+        self.steps_taken = self.add_state("steps_taken", input_shape)
         super().build(input_shape)
 
     def track(

@@ -66,18 +66,8 @@ class DynamicTaskPriority(LossBalancer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates κ̄ and whether there is one yet, both `(T,)`."""
-
-        def state(name: str) -> Any:
-            return self.add_weight(
-                shape=(int(input_shape[0]),),
-                initializer="zeros",
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-
-        self.averages = state("averages")
-        self.started = state("started")
+        self.averages = self.add_state("averages", input_shape)
+        self.started = self.add_state("started", input_shape)
         super().build(input_shape)
 
     def observe(self, losses: Any, present: Any) -> None:

@@ -53,21 +53,11 @@ class DynamicWeightAverage(LossBalancer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates the running sums and the means of two epochs, all `(T,)`."""
-
-        def state(name: str) -> Any:
-            return self.add_weight(
-                shape=(int(input_shape[0]),),
-                initializer="zeros",
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-
-        self.loss_sums = state("loss_sums")
-        self.loss_counts = state("loss_counts")
-        self.last_means = state("last_means")
-        self.earlier_means = state("earlier_means")
-        self.epochs_seen = state("epochs_seen")
+        self.loss_sums = self.add_state("loss_sums", input_shape)
+        self.loss_counts = self.add_state("loss_counts", input_shape)
+        self.last_means = self.add_state("last_means", input_shape)
+        self.earlier_means = self.add_state("earlier_means", input_shape)
+        self.epochs_seen = self.add_state("epochs_seen", input_shape)
         super().build(input_shape)
 
     def observe(self, losses: Any, present: Any) -> None:

@@ -71,20 +71,10 @@ class ExcessMTL(TrackingBalancer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates log weights, first excess risks and their counts, `(T,)`."""
-
-        def state(name: str) -> Any:
-            return self.add_weight(
-                shape=(int(input_shape[0]),),
-                initializer="zeros",
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-
         # As logarithms, no weight can fall to a zero that it never leaves.
-        self.log_weights = state("log_weights")
-        self.first_excess = state("first_excess")
-        self.warmed_up = state("warmed_up")
+        self.log_weights = self.add_state("log_weights", input_shape)
+        self.first_excess = self.add_state("first_excess", input_shape)
+        self.warmed_up = self.add_state("warmed_up", input_shape)
         super().build(input_shape)
 
     def track(

@@ -94,22 +94,14 @@ class FAMO(LossBalancer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates ξ, Adam's moments and steps, and the last losses `(T,)`."""
-
-        def state(name: str) -> Any:
-            return self.add_weight(
-                shape=(int(input_shape[0]),),
-                initializer="zeros",
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-
-        self.logits = state("logits")
-        self.last_losses = state("last_losses")  # 0 if there is none
+        self.logits = self.add_state("logits", input_shape)
+        self.last_losses = self.add_state(
+            "last_losses", input_shape
+        )  # 0 if there is none
         if self.optimizer == "adam":
-            self.momentum = state("momentum")
-            self.velocity = state("velocity")
-            self.steps_taken = state("steps_taken")
+            self.momentum = self.add_state("momentum", input_shape)
+            self.velocity = self.add_state("velocity", input_shape)
+            self.steps_taken = self.add_state("steps_taken", input_shape)
         super().build(input_shape)
 
     def task_weights(self, losses: Any, present: Any) -> Any:

@@ -85,12 +85,8 @@ class GradientNormalization(Wrapper):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates w′ `(T,)`, for the heads."""
-        self.inner_weights = self.add_weight(
-            shape=(int(input_shape[0]),),
-            initializer="ones",
-            trainable=False,
-            aggregation="mean",
-            name="inner_weights",
+        self.inner_weights = self.add_state(
+            "inner_weights", input_shape, "ones"
         )
         super().build(input_shape)
 

@@ -75,19 +75,9 @@ class GradNorm(GradientBalancer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates the weights, the initial losses and who has one, `(T,)`."""
-
-        def state(name: str, initializer: str) -> Any:
-            return self.add_weight(
-                shape=(int(input_shape[0]),),
-                initializer=initializer,
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-
-        self.balance = state("balance", "ones")
-        self.initial_losses = state("initial_losses", "zeros")
-        self.started = state("started", "zeros")
+        self.balance = self.add_state("balance", input_shape, "ones")
+        self.initial_losses = self.add_state("initial_losses", input_shape)
+        self.started = self.add_state("started", input_shape)
         super().build(input_shape)
 
     def task_weights(self, gram: Any, losses: Any, present: Any) -> Any:

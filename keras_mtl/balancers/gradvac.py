@@ -76,12 +76,8 @@ class GradVac(GradientBalancer):
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates the average cosines `(T, T)`."""
         num_tasks = int(input_shape[0])
-        self.average_cosines = self.add_weight(
-            shape=(num_tasks, num_tasks),
-            initializer="zeros",
-            trainable=False,
-            aggregation="mean",
-            name="average_cosines",
+        self.average_cosines = self.add_state(
+            "average_cosines", (num_tasks, num_tasks)
         )
         super().build(input_shape)
 

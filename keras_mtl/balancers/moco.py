@@ -80,18 +80,8 @@ class MoCo(TrackingBalancer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates λ in units of an even share, and steps taken, `(T,)`."""
-
-        def state(name: str, initializer: str) -> Any:
-            return self.add_weight(
-                shape=(int(input_shape[0]),),
-                initializer=initializer,
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-
-        self.balance = state("balance", "ones")
-        self.steps_taken = state("steps_taken", "zeros")
+        self.balance = self.add_state("balance", input_shape, "ones")
+        self.steps_taken = self.add_state("steps_taken", input_shape)
         super().build(input_shape)
 
     def track(

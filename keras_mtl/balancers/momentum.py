@@ -73,18 +73,8 @@ class Momentum(Wrapper):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates the average, and which tasks have one, `(T,)`."""
-
-        def state(name: str) -> Any:
-            return self.add_weight(
-                shape=(int(input_shape[0]),),
-                initializer="zeros",
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-
-        self.average = state("average")
-        self.started = state("started")
+        self.average = self.add_state("average", input_shape)
+        self.started = self.add_state("started", input_shape)
         super().build(input_shape)
 
     def task_weights(self, gram: Any, losses: Any, present: Any) -> Any:

@@ -96,13 +96,7 @@ class SDMGrad(GradientBalancer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates w `(T,)`, in units of an even share."""
-        self.balance = self.add_weight(
-            shape=(int(input_shape[0]),),
-            initializer="ones",
-            trainable=False,
-            aggregation="mean",
-            name="balance",
-        )
+        self.balance = self.add_state("balance", input_shape, "ones")
         super().build(input_shape)
 
     def task_weights(self, gram: Any, losses: Any, present: Any) -> Any:

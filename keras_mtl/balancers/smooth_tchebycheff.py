@@ -77,20 +77,10 @@ class SmoothTchebycheff(PreferenceBalancer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates the running sums and the nadir, all `(T,)`."""
-
-        def state(name: str) -> Any:
-            return self.add_weight(
-                shape=(int(input_shape[0]),),
-                initializer="zeros",
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-
-        self.loss_sums = state("loss_sums")
-        self.loss_counts = state("loss_counts")
-        self.epochs_seen = state("epochs_seen")
-        self.nadirs = state("nadirs")
+        self.loss_sums = self.add_state("loss_sums", input_shape)
+        self.loss_counts = self.add_state("loss_counts", input_shape)
+        self.epochs_seen = self.add_state("epochs_seen", input_shape)
+        self.nadirs = self.add_state("nadirs", input_shape)
         super().build(input_shape)
 
     def observe(self, losses: Any, present: Any) -> None:

@@ -124,17 +124,12 @@ class TaskGroups(Wrapper):
         if not self.places:
             self.places = _places(self.groups, num_tasks, None)
 
-        def state(name: str, size: int) -> Any:
-            return self.add_weight(
-                shape=(size,),
-                initializer="ones",
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-
-        self.within_weights = state("within_weights", num_tasks)
-        self.across_weights = state("across_weights", num_groups)
+        self.within_weights = self.add_state(
+            "within_weights", (num_tasks,), "ones"
+        )
+        self.across_weights = self.add_state(
+            "across_weights", (num_groups,), "ones"
+        )
         for balancer, places in zip(self.within, self.places, strict=True):
             build_inner(balancer, len(places))
         build_inner(self.across, num_groups)
