@@ -18,6 +18,7 @@ _HOMES = {
     "builders": "keras_mtl.builders",
     "data": "keras_mtl.data",
     "export": "keras_mtl.serving",
+    "layers": "keras_mtl.layers",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -41,3 +42,4 @@ if "keras" in sys.modules:
     # `keras.saving.load_model` knows them.
     importlib.import_module("keras_mtl.training")
     importlib.import_module("keras_mtl.balancers")
+    importlib.import_module("keras_mtl.layers")

@@ -1,11 +1,11 @@
 """One shared tower, from which tasks branch off at a depth of their own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import keras
-
+from keras_mtl.builders.blocks import as_blocks, copy_block
 from keras_mtl.builders.registry import registry
+from keras_mtl.builders.towers import finish
 from keras_mtl.tasks import Task, TaskSet
 from keras_mtl.tasks.task_set import check_keys
 from keras_mtl.training import MultiTaskModel
@@ -15,7 +15,7 @@ from keras_mtl.training import MultiTaskModel
 def hard_sharing(
     inputs: Any,
     tasks: TaskSet | Mapping[str, Task] | Iterable[Task],
-    blocks: Sequence[Any],
+    blocks: Any,
     depth: int | Mapping[str, int] | None = None,
     name: str | None = None,
 ) -> MultiTaskModel:
@@ -34,8 +34,11 @@ def hard_sharing(
         inputs: A symbolic input, or a list or dict of them, as the first
             block takes it.
         tasks: The tasks.
-        blocks: Keras layers or models, applied one after another. The shared
-            ones are used as they are; copies are made from their configs.
+        blocks: The tower: a list of Keras layers or models that are applied
+            one after another, a `Sequential`, or a `keras.Model`, which
+            `builders.cut` takes apart. Shared ones are used as they are.
+            Copies are made from configs; those of a built model start from
+            its weights.
         depth: How many blocks are shared: one number for all tasks or a dict
             by task, from 0 (nothing) to `len(blocks)`, the default.
         name: Name of the model.
@@ -49,6 +52,7 @@ def hard_sharing(
             take.
 
     Example:
+        >>> import keras
         >>> model = hard_sharing(
         ...     keras.Input((8,)),
         ...     [Task("a", "binary"), Task("b", "regression")],
@@ -65,47 +69,18 @@ def hard_sharing(
         Caruana, "Multitask Learning", Machine Learning 28 (1997).
     """
     tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
-    _check_blocks(blocks, tasks)
+    blocks = as_blocks(blocks, tasks)
     depths = _depths(depth, tasks, len(blocks))
     # The shared tower as far as some task follows it: features after k blocks.
     trunk = [inputs]
     for block in blocks[: max(depths.values())]:
         trunk.append(block(trunk[-1]))
-    outputs = {}
-    for key, task in tasks.items():
-        features = trunk[depths[key]]
+    features = {}
+    for key in tasks:
+        features[key] = trunk[depths[key]]
         for block in blocks[depths[key] :]:
-            features = _copy(block, key)(features)
-        outputs[key] = _head(task, features)
-    return MultiTaskModel(
-        inputs=inputs, outputs=outputs, tasks=tasks, name=name
-    )
-
-
-def _check_blocks(blocks: Any, tasks: TaskSet) -> None:
-    if not isinstance(blocks, (list, tuple)):
-        raise ValueError(
-            "`blocks` must be a list of Keras layers or models. Received: "
-            f"{blocks!r} of type {type(blocks).__name__}."
-        )
-    names: set[str] = set()
-    for block in blocks:
-        if not isinstance(block, keras.Layer):
-            raise ValueError(
-                "`blocks` must hold Keras layers or models. Received: "
-                f"{block!r} of type {type(block).__name__}."
-            )
-        if block.name in names:
-            raise ValueError(
-                "`blocks` must have different names. Received "
-                f"{block.name!r} twice. Give each layer a `name` of its own."
-            )
-        if block.name in tasks:
-            raise ValueError(
-                "`blocks` must not be named as a task, for its head has that "
-                f"name. Received: {block.name!r}. Give the block another name."
-            )
-        names.add(block.name)
+            features[key] = copy_block(block, key)(features[key])
+    return finish(inputs, tasks, features, name)
 
 
 def _depths(depth: Any, tasks: TaskSet, num_blocks: int) -> dict[str, int]:
@@ -122,25 +97,3 @@ def _depths(depth: Any, tasks: TaskSet, num_blocks: int) -> dict[str, int]:
                 f"to {num_blocks}. Received: {value!r}"
             )
     return depths
-
-
-def _copy(block: Any, task: str) -> Any:
-    """A block of the same config with weights of its own."""
-    config = keras.saving.serialize_keras_object(block)
-    config["config"]["name"] = f"{task}_{block.name}"
-    # A block that was called before would come back built for that call.
-    config.pop("build_config", None)
-    config["config"].pop("build_input_shape", None)
-    return keras.saving.deserialize_keras_object(config)
-
-
-def _head(task: Task, features: Any) -> Any:
-    head = task.make_head(task.name)
-    if task.head is None and len(features.shape) != 2:
-        raise ValueError(
-            f"The default head of task {task.name!r} takes features (batch, "
-            f"channels). Received: features of shape {features.shape}. End "
-            "`blocks` with a pooling or Flatten layer, or give the task a "
-            "`head`."
-        )
-    return head(features)

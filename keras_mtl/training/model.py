@@ -134,6 +134,40 @@ class MultiTaskModel(keras.Model):
             inputs=model.input, outputs=outputs, tasks=tasks, name=model.name
         )
 
+    def variables_by_task(self) -> dict[str, list[Any]]:
+        """The trainable variables that each task depends on.
+
+        One of several tasks is shared, one of a single task is its own; which
+        is told by the graph, call by call.
+
+        Returns:
+            Lists by task, in the model's order. Variables of no task, such as
+            those of an output without a loss, are in none.
+
+        Example:
+            >>> from keras_mtl import Task, builders
+            >>> model = builders.hard_sharing(
+            ...     keras.Input((4,)),
+            ...     [Task("a", "binary"), Task("b", "binary")],
+            ...     [keras.layers.Dense(8, name="low")],
+            ... )
+            >>> [v.path for v in model.variables_by_task()["b"]]
+            ['low/kernel', 'low/bias', 'b/kernel', 'b/bias']
+        """
+        split = (
+            self.partition
+            if self.compiled
+            else partition(self, list(self.given_tasks or self.output))
+        )
+        return {
+            task: [
+                v
+                for v in self.trainable_variables
+                if task in split.reach.get(id(v), ())
+            ]
+            for task in split.tasks
+        }
+
     # ------------------------------------------------------------ compile
 
     def compile(

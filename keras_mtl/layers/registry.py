@@ -1,0 +1,5 @@
+"""Layers by name."""
+
+from keras_mtl._registry import Registry
+
+registry = Registry("layer")
