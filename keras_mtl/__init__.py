@@ -19,6 +19,7 @@ _HOMES = {
     "data": "keras_mtl.data",
     "export": "keras_mtl.serving",
     "layers": "keras_mtl.layers",
+    "plot_sharing": "keras_mtl.analysis",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

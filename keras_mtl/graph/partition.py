@@ -75,16 +75,7 @@ def partition(model: Any, tasks: "tuple[str, ...] | list[str]") -> Partition:
         ['trunk/kernel', 'trunk/bias']
     """
     graph = unroll(model)
-    slot_tasks: dict[int, set[str]] = defaultdict(set)
-    for task in tasks:
-        slot_tasks[graph.outputs[task]].add(task)
-    readers: dict[int, frozenset[str]] = {}
-    for step in reversed(graph.steps):
-        reached = {t for slot in step.outputs for t in slot_tasks[slot]}
-        readers[id(step)] = frozenset(reached)
-        for slot in step.inputs.values():
-            slot_tasks[slot] |= reached
-
+    readers = readers_of(graph, tasks)
     called = {id(v) for step in graph.steps for v in _variables(step.operation)}
     # In the model's order, without what hangs on it beside the graph.
     trainable = {id(v): v for v in model.trainable_variables if id(v) in called}
@@ -115,6 +106,22 @@ def partition(model: Any, tasks: "tuple[str, ...] | list[str]") -> Partition:
         graph=graph,
         readers=readers,
     )
+
+
+def readers_of(
+    graph: UnrolledGraph, tasks: "tuple[str, ...] | list[str]"
+) -> dict[int, frozenset[str]]:
+    """For each step, by id, the tasks that depend on what it gives."""
+    slot_tasks: dict[int, set[str]] = defaultdict(set)
+    for task in tasks:
+        slot_tasks[graph.outputs[task]].add(task)
+    readers: dict[int, frozenset[str]] = {}
+    for step in reversed(graph.steps):
+        reached = {t for slot in step.outputs for t in slot_tasks[slot]}
+        readers[id(step)] = frozenset(reached)
+        for slot in step.inputs.values():
+            slot_tasks[slot] |= reached
+    return readers
 
 
 def _boundary(

@@ -85,7 +85,7 @@ class UnrolledGraph:
         }
 
 
-def unroll(model: Any) -> UnrolledGraph:
+def unroll(model: Any, *, nested: bool = True) -> UnrolledGraph:
     """Unrolls a Functional model whose outputs are a dict by key.
 
     Nested Functional models are unrolled too, so that each of their outputs
@@ -94,13 +94,14 @@ def unroll(model: Any) -> UnrolledGraph:
 
     Args:
         model: A built Functional `keras.Model` with `{key: tensor}` outputs.
+        nested: Whether nested models are unrolled.
 
     Returns:
         The flat graph.
     """
     graph = UnrolledGraph()
     graph.inputs = [graph.new_slot(x) for x in model.inputs]
-    slots = _unroll_into(graph, model, graph.inputs)
+    slots = _unroll_into(graph, model, graph.inputs, nested)
     keys = keras.tree.pack_sequence_as(model.output, slots)
     assert isinstance(keys, Mapping)
     graph.outputs = dict(keys)
@@ -108,7 +109,7 @@ def unroll(model: Any) -> UnrolledGraph:
 
 
 def _unroll_into(
-    graph: UnrolledGraph, function: Any, inputs: list[int]
+    graph: UnrolledGraph, function: Any, inputs: list[int], into_nested: bool
 ) -> list[int]:
     slots = {
         id(symbol): slot
@@ -121,7 +122,7 @@ def _unroll_into(
         for node in by_depth[depth]:
             if node.is_input or not node.operation:
                 continue
-            nested = _nested_inputs(node)
+            nested = _nested_inputs(node) if into_nested else None
             if nested is None:
                 outputs = [graph.new_slot(x) for x in node.outputs]
                 graph.steps.append(
@@ -136,7 +137,10 @@ def _unroll_into(
                 )
             else:
                 outputs = _unroll_into(
-                    graph, node.operation, [slots[id(x)] for x in nested]
+                    graph,
+                    node.operation,
+                    [slots[id(x)] for x in nested],
+                    into_nested,
                 )
             slots.update(
                 (id(x), slot)
