@@ -1,0 +1,396 @@
+"""Mixtures: what is drawn, in which order, and what is refused."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_mtl import Task
+from keras_mtl.data import rates
+from keras_mtl.data.mixing import Mixture
+
+TASKS = [Task("a", "multiclass", units=10), Task("b", "regression")]
+
+
+def arrays(start, count, task):
+    """Inputs are numbered, so that each example can be told from others."""
+    number = np.arange(start, start + count)
+    labels = number % 10 if task == "a" else number.astype("float32")
+    return number[:, None].astype("float32"), {task: labels}
+
+
+def sources(small=40, large=120):
+    return {"small": arrays(0, small, "a"), "large": arrays(1000, large, "b")}
+
+
+def datasets(**sizes):
+    return {
+        name: tf.data.Dataset.from_tensor_slices(data)
+        for name, data in sources(**sizes).items()
+    }
+
+
+def half_and_half():
+    return {"small": sources()["small"], "large": datasets()["large"]}
+
+
+KINDS = {"arrays": sources, "datasets": datasets, "both": half_and_half}
+each_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+
+
+def drawn(dataset):
+    """The numbers of the examples, `(steps, batch)`."""
+    return np.stack([x.numpy()[:, 0] for x, *_ in dataset]).astype(int)
+
+
+def epochs(mixture, count, **kwargs):
+    return [drawn(mixture.dataset(e, **kwargs)) for e in range(count)]
+
+
+# ------------------------------------------------------------------- rates
+
+RATES = {
+    "proportional": ({}, [40, 120]),
+    "uniform": ({"rates": "uniform"}, [80, 80]),
+    # 40^.5 : 120^.5 = 1 : 1.732
+    "temperature": (
+        {"rates": "temperature", "temperature": 2.0},
+        [59, 101],
+    ),
+    "explicit": ({"rates": {"large": 0.9, "small": 0.1}}, [16, 144]),
+    "annealed": ({"rates": rates.Annealed(3)}, [40, 120]),
+}
+
+
+@each_kind
+@pytest.mark.parametrize("row", RATES.values(), ids=RATES)
+@pytest.mark.parametrize("batches", ["mixed", "single"])
+def test_rates_hold_exactly(make, row, batches):
+    arguments, expected = row
+    mixture = Mixture(make(), TASKS, batch_size=8, batches=batches, **arguments)
+    numbers = drawn(mixture.dataset())
+    assert numbers.shape == (20, 8)
+    counts = [int((numbers < 1000).sum()), int((numbers >= 1000).sum())]
+    if batches == "single":  # in whole batches
+        assert all(len(set(row >= 1000)) == 1 for row in numbers)
+        assert all(
+            abs(c - e) < 8 for c, e in zip(counts, expected, strict=True)
+        )
+    else:
+        assert counts == expected
+    assert mixture.counts(0) == dict(zip(mixture.names, counts, strict=True))
+
+
+def test_annealed_rates_go_from_sizes_to_nearly_equal():
+    mixture = Mixture(sources(), TASKS, batch_size=8, rates=rates.Annealed(3))
+    counts = [mixture.counts(e)["small"] for e in range(5)]
+    # n^1, n^.6, n^.2 of 40 : 120, then as before
+    shares = [1 / (1 + 3**power) for power in (1, 0.6, 0.2, 0.2, 0.2)]
+    assert counts == [round(160 * share) for share in shares]
+
+
+def test_rates_by_loss_follow_what_is_learned_slowly():
+    rule = rates.ByLoss({"small": "val_a_loss", "large": "val_b_loss"})
+    mixture = Mixture(sources(), TASKS, batch_size=8, rates=rule)
+    assert mixture.counts(0) == {"small": 40, "large": 120}
+    with pytest.raises(ValueError, match="depend on logs"):
+        mixture.counts(1)
+    mixture.observe({"val_a_loss": 2.0, "val_b_loss": 10.0})
+    assert mixture.counts(1) == {"small": 80, "large": 80}
+    mixture.observe({"val_a_loss": 1.5, "val_b_loss": 2.5})
+    # ratios .75 and .25
+    assert mixture.counts(2) == {"small": 120, "large": 40}
+    again = Mixture(sources(), TASKS, batch_size=8, rates=rule)
+    again.restore(json.loads(json.dumps(mixture.state())))
+    assert again.counts(2) == mixture.counts(2)
+    np.testing.assert_array_equal(
+        drawn(again.dataset(2)), drawn(mixture.dataset(2))
+    )
+
+
+@pytest.mark.parametrize("total", [1, 7, 100, 999])
+def test_apportion_sums_up_and_is_less_than_one_away(total):
+    weights = np.random.default_rng(total).uniform(size=13)
+    counts = rates.apportion(weights, total)
+    assert counts.sum() == total
+    assert np.abs(counts - weights / weights.sum() * total).max() < 1
+
+
+# ------------------------------------------------------------------- order
+
+
+@each_kind
+def test_each_example_comes_once_before_any_comes_twice(make):
+    mixture = Mixture(make(), TASKS, batch_size=8, rates="uniform")
+    numbers = np.concatenate(epochs(mixture, 3)).reshape(-1)
+    for low, high, size in ((0, 1000, 40), (1000, 2000, 120)):
+        mine = numbers[(numbers >= low) & (numbers < high)]
+        assert len(mine) == 240
+        for one in mine[: len(mine) // size * size].reshape(-1, size):
+            assert sorted(one) == list(range(low, low + size))
+
+
+def test_orders_change_from_pass_to_pass_and_with_the_seed():
+    first, second = epochs(Mixture(sources(), TASKS, batch_size=8), 2)
+    assert not np.array_equal(first, second)
+    (other,) = epochs(Mixture(sources(), TASKS, batch_size=8, seed=1), 1)
+    assert not np.array_equal(first, other)
+    unshuffled = Mixture(sources(), TASKS, batch_size=8, shuffle=False)
+    numbers = drawn(unshuffled.dataset()).reshape(-1)
+    assert list(numbers[numbers < 1000]) == list(range(40))
+
+
+def test_datasets_give_what_unshuffled_arrays_give():
+    one, other = (
+        Mixture(make(), TASKS, batch_size=8, rates="uniform", shuffle=False)
+        for make in (sources, datasets)
+    )
+    for epoch in range(3):
+        np.testing.assert_array_equal(
+            drawn(one.dataset(epoch)), drawn(other.dataset(epoch))
+        )
+
+
+@each_kind
+def test_a_stream_goes_on_at_any_step(make):
+    mixture = Mixture(make(), TASKS, batch_size=8, rates="uniform")
+    whole = drawn(mixture.dataset(1))
+    for step in (0, 1, 7, 19):
+        rest = mixture.dataset(1, step)
+        assert int(rest.cardinality()) == 20 - step
+        np.testing.assert_array_equal(drawn(rest), whole[step:])
+
+
+@each_kind
+@pytest.mark.parametrize("count", [2, 4])
+def test_workers_together_draw_what_one_draws(make, count):
+    arguments = {"batch_size": 8, "rates": "uniform"}
+    whole = epochs(Mixture(make(), TASKS, **arguments), 2)
+    parts = [
+        epochs(Mixture(make(), TASKS, shard=(i, count), **arguments), 2)
+        for i in range(count)
+    ]
+    for epoch in range(2):
+        for i in range(count):
+            np.testing.assert_array_equal(
+                parts[i][epoch], whole[epoch][i::count]
+            )
+
+
+KILLED = """
+import os, sys
+import numpy as np
+from keras_mtl.data.mixing import Mixture
+from tests.data.test_mixing import TASKS, datasets, sources
+mixture = Mixture(
+    {"small": sources()["small"], "large": datasets()["large"]},
+    TASKS, batch_size=8, rates="uniform",
+)
+epoch, step = int(sys.argv[1]), int(sys.argv[2])
+for number, (x, y) in enumerate(mixture.dataset(epoch, step), start=step):
+    print(number, *x.numpy()[:, 0].astype(int), flush=True)
+    if number == int(sys.argv[3]):
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_stream_goes_on_in_a_new_process_where_it_was():
+    def run(*arguments):
+        process = subprocess.run(
+            [sys.executable, "-c", KILLED, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return process.returncode, process.stdout.splitlines()
+
+    status, before = run(1, 0, 5)
+    assert status == -9
+    status, after = run(1, 6, -1)
+    assert status == 0
+    lines = [list(map(int, line.split())) for line in before + after]
+    whole = drawn(
+        Mixture(half_and_half(), TASKS, batch_size=8, rates="uniform").dataset(
+            1
+        )
+    )
+    assert [line[0] for line in lines] == list(range(20))
+    np.testing.assert_array_equal([line[1:] for line in lines], whole)
+
+
+def test_a_stream_asks_for_the_epoch_whenever_it_begins():
+    mixture = Mixture(sources(), TASKS, batch_size=8)
+    now = iter([0, 1, 5])
+    stream = mixture.stream(lambda: next(now))
+    for epoch in (0, 1, 5):
+        np.testing.assert_array_equal(
+            drawn(stream), drawn(mixture.dataset(epoch))
+        )
+
+
+# ---------------------------------------------------------------- examples
+
+
+@each_kind
+def test_labels_that_a_source_lacks_are_missing(make):
+    mixture = Mixture(make(), TASKS, batch_size=8, rates="uniform")
+    for x, y in mixture.dataset():
+        numbers = x.numpy()[:, 0].astype(int)
+        small = numbers < 1000
+        assert y["a"].dtype == "int32" and y["b"].dtype == "float32"
+        np.testing.assert_array_equal(y["a"], np.where(small, numbers % 10, -1))
+        np.testing.assert_array_equal(
+            y["b"], np.where(small, np.nan, numbers.astype("float32"))
+        )
+
+
+def test_inputs_that_a_source_lacks_are_zeros():
+    text, image = np.ones((6, 3), "int64"), np.ones((9, 2, 2))
+    mixture = Mixture(
+        {
+            "texts": ({"text": text}, {"a": np.zeros(6, int)}),
+            "both": ({"text": text, "image": image[:6]}, {"b": np.zeros(6)}),
+            "images": ({"image": image}, {"b": np.zeros(9)}),
+        },
+        TASKS,
+        batch_size=7,
+    )
+    seen = 0
+    for x, y in mixture.dataset():
+        assert x["text"].shape == (7, 3) and x["image"].shape == (7, 2, 2)
+        assert x["text"].dtype == "int64" and x["image"].dtype == "float32"
+        has_text, has_image = (
+            x["text"].numpy()[:, 0],
+            x["image"].numpy()[:, 0, 0],
+        )
+        only_text = y["a"].numpy() != -1
+        np.testing.assert_array_equal(has_image, ~only_text)
+        seen += has_text.sum() + has_image.sum()
+    assert seen == 6 + 12 + 9
+
+
+def test_weights_of_one_source_are_ones_in_the_others():
+    x, y = sources()["small"]
+    data = {
+        "small": (x, y, {"a": np.full(40, 0.5)}),
+        "large": sources()["large"],
+    }
+    mixture = Mixture(data, TASKS, batch_size=8)
+    for x, _, weight in mixture.dataset():
+        small = x.numpy()[:, 0] < 1000
+        np.testing.assert_array_equal(weight["a"], np.where(small, 0.5, 1.0))
+        np.testing.assert_array_equal(weight["b"], np.ones(8))
+
+
+# --------------------------------------------------------------- bad input
+
+X = np.zeros((4, 2))
+GOOD = {"one": (X, {"a": np.zeros(4, int), "b": np.zeros(4)})}
+BAD = {
+    "no sources": ({"sources": {}}, "`sources` must be a dict"),
+    "not a pair": ({"sources": {"one": X}}, r"`sources\['one'\]` must be"),
+    "unknown task": (
+        {"sources": {"one": (X, {"aa": np.zeros(4)})}},
+        r"y of the source 'one'` has keys that name no task.*Did you mean 'a'",
+    ),
+    "no labels": ({"sources": {"one": (X, {})}}, "'one' has no labels"),
+    "empty": (
+        {"sources": {"one": (X[:0], {"a": np.zeros(0, int)})}},
+        "source 'one' is empty",
+    ),
+    "empty dataset": (
+        {
+            "sources": {
+                "one": tf.data.Dataset.from_tensor_slices(GOOD["one"]).take(0)
+            }
+        },
+        "source 'one' is empty",
+    ),
+    "infinite dataset": (
+        {
+            "sources": {
+                "one": tf.data.Dataset.from_tensor_slices(GOOD["one"]).repeat()
+            }
+        },
+        "must be finite",
+    ),
+    "lengths": (
+        {"sources": {"one": (X, {"a": np.zeros(3, int)})}},
+        "'one' must hold the same number of examples",
+    ),
+    "task without labels": (
+        {"sources": {"one": (X, {"a": np.zeros(4, int)})}},
+        "No source has labels of the task 'b'.*'one': \\['a'\\]",
+    ),
+    "out of range": (
+        {
+            "sources": {
+                **GOOD,
+                "far": (
+                    np.zeros((10_003, 2)),
+                    {"a": np.where(np.arange(10_003) == 10_001, 10, 3)},
+                ),
+            }
+        },
+        "'far' has a label out of range: task 'a', example 10001.*Received: 10",
+    ),
+    "shapes": (
+        {"sources": {**GOOD, "two": (np.zeros((4, 3)), {"b": np.zeros(4)})}},
+        r"agree about the shape of `x`.*'two': \(3,\)",
+    ),
+    "kinds of inputs": (
+        {"sources": {**GOOD, "two": ({"t": X}, {"b": np.zeros(4)})}},
+        r"inputs of one kind.*an array in \['one'\]",
+    ),
+    "rates": ({"rates": "often"}, "`rates` must be 'proportional'.*'often'"),
+    "rates that do not sum": ({"rates": {"one": 0.5}}, "must sum to 1.*0.5"),
+    "negative rate": (
+        {"rates": {"one": 2.0, "two": -1.0}},
+        r"`rates\['two'\]` must be a positive",
+    ),
+    "rates by other names": (
+        {"rates": {"onne": 1.0}},
+        r"one number for each source.*\['onne'\].*Did you mean 'one'",
+    ),
+    "temperature 0": (
+        {"rates": "temperature", "temperature": 0},
+        "`temperature` must be a positive number.*Received: 0",
+    ),
+    "no temperature": (
+        {"rates": "temperature"},
+        "`temperature` belongs to rates='temperature'",
+    ),
+    "temperature elsewhere": (
+        {"temperature": 2.0},
+        "`temperature` belongs to rates='temperature'",
+    ),
+    "batch size": ({"batch_size": 0}, "`batch_size` must be a positive"),
+    "batches": ({"batches": "some"}, "`batches` must be 'mixed'.*'some'"),
+    "shard": ({"shard": (2, 2)}, r"`shard` must be \(index, count\).*\(2, 2\)"),
+}
+
+
+@pytest.mark.parametrize(("changed", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        Mixture(**{"sources": GOOD, "tasks": TASKS, **changed})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rates.Annealed(1), "`epochs` of annealed rates"),
+        (lambda: rates.ByLoss({}, strength=-1), "`strength` must be"),
+        (
+            lambda: Mixture(GOOD, TASKS, rates=rates.ByLoss({"two": "x"})),
+            "`monitor` must name a log for each source",
+        ),
+    ],
+    ids=["epochs", "strength", "monitor"],
+)
+def test_bad_rates_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
