@@ -10,8 +10,8 @@ from typing import Any
 import keras
 
 from keras_mtl._registry import PACKAGE
-
-KINDS = ("binary", "multiclass", "multilabel", "regression")
+from keras_mtl.heads.quantile import checked_levels
+from keras_mtl.tasks.kinds import KINDS, kind_of_loss
 
 # Losses that treat each value on the last axis by itself, so that one
 # missing value need not take the whole row with it.
@@ -27,14 +27,6 @@ _POINTWISE_LOSSES = (
     keras.losses.MeanSquaredLogarithmicError,
     keras.losses.Poisson,
     keras.losses.SquaredHinge,
-)
-
-_KIND_OF_LOSS: tuple[tuple[type, str], ...] = (
-    (keras.losses.SparseCategoricalCrossentropy, "multiclass"),
-    (keras.losses.CategoricalCrossentropy, "multiclass"),
-    (keras.losses.CategoricalFocalCrossentropy, "multiclass"),
-    (keras.losses.BinaryCrossentropy, "binary"),
-    (keras.losses.BinaryFocalCrossentropy, "binary"),
 )
 
 # Metrics of which more is better; every other one counts as an error.
@@ -73,25 +65,37 @@ class Task:
     | `"binary"` | 0, 1 `(batch,)` | binary cross-entropy | accuracy, sigmoid |
     | `"multiclass"` | index `(batch,)` | cross-entropy | accuracy, softmax |
     | `"multilabel"` | 0, 1 `(batch, units)` | as binary | accuracy, sigmoid |
+    | `"ordinal"` | index `(batch,)` | `OrdinalLoss` | `rank_error` |
     | `"regression"` | floats `(batch[, units])` | squared error | mae, linear |
+    | `"quantile"` | floats `(batch,)` | `QuantileLoss` | `PinballError` |
+    | `"heteroscedastic"` | floats `(batch,)` | `GaussianLoss` | `mae_of_mean` |
+    | `"tagging"` | index `(batch, time)` | cross-entropy | accuracy, softmax |
+    | `"sequence"` | index `(batch, time)` | cross-entropy | accuracy, softmax |
 
-    A label that is NaN, or -1 in the three classification kinds, is missing:
-    it counts in no loss, no metric and no gradient.
+    The losses and metrics with names of ours, and their heads, are in
+    `keras_mtl.heads`, which tells how to read their outputs.
+
+    A label that is NaN, or -1 in the kinds whose labels are classes, is
+    missing: it counts in no loss, no metric and no gradient. Nor does a
+    position that Keras masks, in tagging and sequences.
 
     Args:
         name: The key of the output, of its labels and of its logs.
-        kind: One of `"binary"`, `"multiclass"`, `"multilabel"`,
-            `"regression"`. May be left out where `loss` tells it.
-        units: Number of classes, of labels or of regressed values. Needed by
-            `"multiclass"` and `"multilabel"`; otherwise 1.
+        kind: One of the above. May be left out where `loss` tells it.
+        units: Number of classes, of labels, of regressed values, of tags or
+            of tokens. Needed by all kinds but `"binary"` and `"regression"`,
+            where it is 1, and those of a fixed width: `"quantile"`, which has
+            one unit per level, and `"heteroscedastic"`.
         loss: A Keras loss, its name or a function `(y_true, y_pred)`.
             Defaults to the kind's.
         metrics: A list of Keras metrics or their names. The first is the one
             that models are compared by. Defaults to the kind's.
+        levels: The levels of a `"quantile"` task, rising numbers between 0
+            and 1. May be left out where `loss` has them.
         direction: `"max"` if more of the first metric is better, `"min"` if
             less is; by default told from the metric's name.
         head: A Keras layer that turns features into this output; by default
-            a `Dense` with the kind's activation, in float32.
+            the kind's, in float32.
         weight: Factor on the loss, before any balancing. Not negative.
         unit: What one unit of the output measures ("m", "years"), for
             reports.
@@ -107,6 +111,9 @@ class Task:
     ('age_mae', 'min')
     >>> Task("digit", "multiclass", units=10).loss.name
     'sparse_categorical_crossentropy'
+    >>> rain = Task("rain", "quantile", levels=[0.1, 0.5, 0.9], unit="mm")
+    >>> rain.units, rain.monitor
+    (3, 'rain_pinball')
     """
 
     def __init__(
@@ -115,6 +122,7 @@ class Task:
         kind: str | None = None,
         *,
         units: int | None = None,
+        levels: Sequence[float] | None = None,
         loss: Any = None,
         metrics: Sequence[Any] | None = None,
         direction: str | None = None,
@@ -131,7 +139,12 @@ class Task:
         self.name = name
         resolved = None if loss is None else resolve_loss(loss)
         if kind is None:
-            kind = _kind_of_loss(resolved, name)
+            if resolved is None:
+                raise ValueError(
+                    f"`kind` or `loss` of task {name!r} must be given. "
+                    f"Expected kind: one of {', '.join(KINDS)}."
+                )
+            kind = kind_of_loss(resolved)
         if kind not in KINDS:
             raise ValueError(
                 f"`kind` of task {name!r} must be one of {', '.join(KINDS)}. "
@@ -154,12 +167,12 @@ class Task:
                 f"which copies are made. Received: {head!r}"
             )
         self.kind = kind
-        self.units = units
-        self.loss = resolved or self._default_loss()
+        self.levels = _check_levels(name, kind, levels, resolved)
+        row = KINDS[kind]
+        self.loss = resolved or row.loss(self)
         self._check_loss()
-        self.metrics = (
-            list(metrics) if metrics is not None else self._default_metrics()
-        )
+        self.units = self._check_width(units)
+        self.metrics = list(row.metrics(self) if metrics is None else metrics)
         self.head = head
         self.weight = float(weight)
         self.unit = unit
@@ -177,7 +190,7 @@ class Task:
     @property
     def classifies(self) -> bool:
         """Whether labels are classes, of which -1 is none."""
-        return self.kind != "regression"
+        return KINDS[self.kind].classifies
 
     @property
     def pointwise(self) -> bool:
@@ -203,6 +216,7 @@ class Task:
         """The same task under another loss."""
         changed = copy.copy(self)
         changed.loss = resolve_loss(loss)
+        _check_levels(self.name, self.kind, self.levels, changed.loss)
         changed._check_loss()
         return changed
 
@@ -218,39 +232,56 @@ class Task:
             # A head that was called before would come back built for that.
             config.pop("build_config", None)
             return keras.saving.deserialize_keras_object(config)
-        if self.units is None and self.kind in ("multiclass", "multilabel"):
+        row = KINDS[self.kind]
+        if self.units is None and row.needs_units:
             raise ValueError(
                 f"`units` of task {self.name!r} is needed to make its head: "
-                "the number of classes or labels. "
+                f"{row.needs_units}. "
                 f"Write Task({self.name!r}, {self.kind!r}, units=…) or pass "
                 "`head`."
             )
-        activation = {"multiclass": "softmax", "regression": None}.get(
-            self.kind, "sigmoid"
-        )
-        # Probabilities and losses need float32, whatever the policy is.
-        return keras.layers.Dense(
-            self.units or 1, activation=activation, dtype="float32", name=name
-        )
+        return row.head(self, name)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The axes of the features that the default head reads."""
+        return KINDS[self.kind].features
+
+    @property
+    def target_input(self) -> str | None:
+        """The key of the model's input that the head reads beside features.
+
+        Heads of the kind `"sequence"` are called on `[features, target
+        tokens]`. The tokens are those of the input that the head's
+        `target_input` names, else of `{name}_in`. None for all other kinds.
+        """
+        if not KINDS[self.kind].reads_target:
+            return None
+        given = getattr(self.head, "target_input", None)
+        return given or f"{self.name}_in"
 
     def _check_loss(self) -> None:
         sparse = keras.losses.SparseCategoricalCrossentropy
-        if isinstance(self.loss, sparse) and self.kind != "multiclass":
+        if isinstance(self.loss, sparse) and not KINDS[self.kind].indexed:
+            kinds = [repr(name) for name, kind in KINDS.items() if kind.indexed]
             raise ValueError(
                 f"`loss` of task {self.name!r} takes class indices, which only "
-                f"the kind 'multiclass' has. Received: kind={self.kind!r}, "
-                f"loss={self.loss.name!r}. Change one of them."
+                f"the kinds {', '.join(kinds)} have. Received: "
+                f"kind={self.kind!r}, loss={self.loss.name!r}. Change one of "
+                "them."
             )
 
-    def _default_loss(self) -> Any:
-        if self.kind == "multiclass":
-            return keras.losses.SparseCategoricalCrossentropy()
-        if self.kind == "regression":
-            return keras.losses.MeanSquaredError()
-        return keras.losses.BinaryCrossentropy()
-
-    def _default_metrics(self) -> list[Any]:
-        return ["mae"] if self.kind == "regression" else ["accuracy"]
+    def _check_width(self, units: int | None) -> int | None:
+        """Units, or those that the kind fixes."""
+        row = KINDS[self.kind]
+        width = row.width(self.levels) if row.width else None
+        if None not in (units, width) and units != width:
+            raise ValueError(
+                f"`units` of task {self.name!r} must be {width}, the width of "
+                f"its kind {self.kind!r}, or be left out. Received: "
+                f"units={units}"
+            )
+        return units if width is None else width
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, serialized as Keras does."""
@@ -259,6 +290,7 @@ class Task:
             "name": self.name,
             "kind": self.kind,
             "units": self.units,
+            "levels": self.levels,
             "loss": serialize_loss(self.loss),
             "metrics": [serialize(m) for m in self.metrics],
             "direction": self._direction,
@@ -375,23 +407,39 @@ def _check_numbers(name: str, kind: str, units: Any, weight: Any) -> None:
             f"`units` of task {name!r} must be a positive integer. "
             f"Received: units={units!r}"
         )
-    if kind == "multiclass" and units == 1:
+    if KINDS[kind].indexed and units == 1:
         raise ValueError(
             f"`units` of task {name!r} must count at least two classes. "
             "Received: units=1. Use the kind 'binary' for one sigmoid unit."
         )
 
 
-def _kind_of_loss(loss: Any, name: str) -> str:
-    if loss is None:
+def _check_levels(
+    name: str, kind: str, levels: Any, loss: Any
+) -> list[float] | None:
+    """The levels of a quantile task, None for the other kinds."""
+    if kind != "quantile":
+        if levels is not None:
+            raise ValueError(
+                f"`levels` of task {name!r} is for the kind 'quantile' only. "
+                f"Received: kind={kind!r}, levels={levels!r}"
+            )
+        return None
+    told: list[float] | None = getattr(loss, "levels", None)
+    if levels is None:
+        if told is not None:
+            return told
         raise ValueError(
-            f"`kind` or `loss` of task {name!r} must be given. Expected kind: "
-            f"one of {', '.join(KINDS)}."
+            f"`levels` of task {name!r} is needed: which quantiles to learn. "
+            f"Write Task({name!r}, 'quantile', levels=[0.1, 0.5, 0.9])."
         )
-    for cls, kind in _KIND_OF_LOSS:
-        if isinstance(loss, cls):
-            return kind
-    return "regression"
+    checked = checked_levels(levels)
+    if told is not None and told != checked:
+        raise ValueError(
+            f"`levels` of task {name!r} must be those of its loss, {told}, or "
+            f"be left out. Received: levels={checked}"
+        )
+    return checked
 
 
 def _snake(name: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mtl.heads import GaussianLoss, OrdinalLoss, QuantileLoss
 from keras_mtl.tasks import Task
 from keras_mtl.training.losses import MISSING_CLASS
 
@@ -13,6 +14,10 @@ _ON_ROWS = (
     keras.losses.CategoricalCrossentropy,
     keras.losses.CategoricalFocalCrossentropy,
 )
+# Losses that want the index of a class.
+_OF_INDICES = (keras.losses.SparseCategoricalCrossentropy, OrdinalLoss)
+# Losses of one number, of which the output's last axis tells several things.
+_OF_NUMBERS = (GaussianLoss, QuantileLoss)
 # Losses of probabilities.
 _UP_TO_ONE = (
     *_ON_ROWS,
@@ -49,7 +54,11 @@ def check_labels(task: Task, labels: Any, output: Any) -> Any:
     there = ~_missing(task, values)
     if task.classifies:
         _check_range(task, values, there, output)
-    elif task.pointwise and values.dtype.kind == "f" and np.isinf(values).any():
+    elif (
+        (task.pointwise or isinstance(task.loss, _OF_NUMBERS))
+        and values.dtype.kind == "f"
+        and np.isinf(values).any()
+    ):
         raise ValueError(
             f"`y[{task.name!r}]` holds infinite labels. Expected: finite "
             "numbers, or NaN for a missing one. Correct or drop them."
@@ -82,14 +91,15 @@ def check_spec(task: Task, shape: Any, dtype: Any, output: Any) -> None:
             "(). Batch the data, as with `dataset.batch(32)`."
         )
     sparse = _is_sparse(task)
-    if not (sparse or task.pointwise or isinstance(task.loss, _ON_ROWS)):
+    single = sparse or isinstance(task.loss, _OF_NUMBERS)
+    if not (single or task.pointwise or isinstance(task.loss, _ON_ROWS)):
         return  # a loss of the user's own may take anything
     rows, units = output.shape[1:-1], output.shape[1:][-1:]
     received = tuple(shape[1:])
-    accepted = [rows, (*rows, 1)] if sparse else [(*rows, *units)]
-    if not sparse and units == (1,):
+    accepted = [rows, (*rows, 1)] if single else [(*rows, *units)]
+    if not single and units == (1,):
         accepted.append(rows)
-    if not sparse and not units:
+    if not single and not units:
         accepted.append((1,))
     if any(_agree(received, wanted) for wanted in accepted):
         return
@@ -128,8 +138,6 @@ def _check_range(task: Task, values: Any, there: Any, output: Any) -> None:
     sparse = _is_sparse(task)
     if not sparse and not isinstance(task.loss, _UP_TO_ONE):
         return
-    if sparse and task.loss.ignore_class is not None:
-        there &= values != task.loss.ignore_class
     limit = output.shape[-1] - 1 if sparse else 1
     bad = there & ((values < 0) | (values > limit))
     if sparse:
@@ -145,11 +153,14 @@ def _check_range(task: Task, values: Any, there: Any, output: Any) -> None:
 
 
 def _is_sparse(task: Task) -> bool:
-    return isinstance(task.loss, keras.losses.SparseCategoricalCrossentropy)
+    return isinstance(task.loss, _OF_INDICES)
 
 
 def _missing(task: Task, values: Any) -> Any:
     missing = np.isnan(values) if values.dtype.kind == "f" else values != values
+    ignored = getattr(task.loss, "ignore_class", None)
+    if ignored is not None:
+        missing |= values == ignored
     return missing | (values == MISSING_CLASS) if task.classifies else missing
 
 

@@ -39,10 +39,11 @@ def read_labels(
 ) -> Labels:
     """Tells missing labels from labels.
 
-    Missing are NaN, -1 in tasks of classes, positions that Keras masks, and
-    samples with a weight of 0. Where the loss treats values one by one
-    (`Task.pointwise`), a row may miss some of its values; both tensors then
-    get a trailing axis of 1, so that losses and metrics do the same.
+    Missing are NaN, -1 in tasks of classes, the loss's `ignore_class`,
+    positions that Keras masks, and samples with a weight of 0. Where the loss
+    treats values one by one (`Task.pointwise`), a row may miss some of its
+    values; both tensors then get a trailing axis of 1, so that losses and
+    metrics do the same.
 
     Args:
         task: The task.
@@ -65,6 +66,9 @@ def read_labels(
         missing = ops.cast(y_true, "int64") == MISSING_CLASS
     else:
         missing = ops.zeros_like(y_true, dtype="bool")
+    ignored = getattr(task.loss, "ignore_class", None)
+    if ignored is not None:  # Keras leaves it out of the mean, too
+        missing = ops.logical_or(missing, y_true == ignored)
     y_true = ops.cast(y_true, task.loss.dtype)
     y_true = ops.where(missing, ops.zeros_like(y_true), y_true)
 
