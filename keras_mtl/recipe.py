@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_mtl import builders
 from keras_mtl.tasks import TaskSet
 
 
@@ -38,7 +39,8 @@ class Recipe:
         build: `build(hp, tasks)` returns a `MultiTaskModel` with one output
             for each of `tasks`, which may be fewer than the recipe's: single
             tasks are trained for comparison. `hp` is a
-            `keras_tuner.HyperParameters`.
+            `keras_tuner.HyperParameters`; if the recipe has `sharings`,
+            `hp.Choice("sharing", [...])` tells which one to build.
         sources: Names of the data that `load` can give; the first is used
             if none is asked for.
         optimizer: A Keras optimizer, its name or config, or a function
@@ -48,6 +50,8 @@ class Recipe:
         balancers: Names or instances of the balancers that `compare` holds
             against equal weights.
         description: A sentence or two for reports.
+        sharings: Ways of sharing that `build` can be asked for: names from
+            `builders.registry`, the default first. Empty if it knows but one.
 
     Raises:
         ValueError: An argument does not suit; the message tells which.
@@ -73,6 +77,7 @@ class Recipe:
     epochs: int = 10
     balancers: Sequence[Any] = ("uncertainty", "pcgrad")
     description: str = ""
+    sharings: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(
@@ -94,7 +99,7 @@ class Recipe:
                     f"`{argument}` of a recipe must be a positive integer. "
                     f"Received: {argument}={value!r}"
                 )
-        for argument in ("sources", "balancers"):
+        for argument in ("sources", "balancers", "sharings"):
             value = getattr(self, argument)
             if isinstance(value, str) or not isinstance(value, Sequence):
                 raise ValueError(
@@ -106,6 +111,14 @@ class Recipe:
                 "`sources` of a recipe must hold at least one name, such as "
                 "'default'. Received an empty one."
             )
+        known = list(builders.registry)
+        for number, name in enumerate(self.sharings):
+            if name not in known or name in self.sharings[:number]:
+                raise ValueError(
+                    "`sharings` of a recipe must be different names of "
+                    f"builders. Expected some of: {', '.join(known)}. "
+                    f"Received: sharings={self.sharings!r}"
+                )
 
     def source(self, name: str | None = None) -> str:
         """The data source called `name`, or the first one.
@@ -119,6 +132,27 @@ class Recipe:
             raise ValueError(
                 f"Recipe {self.name!r} has no data source {name!r}. Expected "
                 f"one of: {', '.join(self.sources)}."
+            )
+        return name
+
+    def sharing(self, name: str | None = None) -> str | None:
+        """The way of sharing called `name`, or the first, or None of none.
+
+        Raises:
+            ValueError: The recipe does not offer it.
+        """
+        if name is None:
+            return self.sharings[0] if self.sharings else None
+        if name not in self.sharings:
+            expected = (
+                f"Expected one of: {', '.join(self.sharings)}."
+                if self.sharings
+                else "It offers none to choose from: its `build` makes one "
+                "kind of model, and `sharings` is empty."
+            )
+            raise ValueError(
+                f"Recipe {self.name!r} has no way of sharing {name!r}. "
+                f"{expected}"
             )
         return name
 

@@ -32,6 +32,24 @@ def test_tasks_become_a_task_set_and_the_first_source_is_the_default():
         recipe.source("three")
 
 
+def test_the_first_way_of_sharing_is_the_default():
+    tasks = [Task("t", "binary")]
+    recipe = Recipe(
+        "demo", tasks, load, build, sharings=("mmoe", "hard_sharing")
+    )
+    assert recipe.sharing() == "mmoe"
+    assert recipe.sharing("hard_sharing") == "hard_sharing"
+    with pytest.raises(ValueError, match=r"'ple'.*one of: mmoe, hard_sharing"):
+        recipe.sharing("ple")
+
+
+def test_a_recipe_without_ways_of_sharing_lets_nobody_choose():
+    recipe = Recipe("demo", [Task("t", "binary")], load, build)
+    assert recipe.sharing() is None
+    with pytest.raises(ValueError, match=r"'mmoe'\. It offers none to choose"):
+        recipe.sharing("mmoe")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -44,6 +62,12 @@ def test_tasks_become_a_task_set_and_the_first_source_is_the_default():
         ({"epochs": 0}, "`epochs` of a recipe must be a positive integer"),
         ({"batch_size": 1.5}, "`batch_size` of a recipe.*batch_size=1.5"),
         ({"balancers": "pcgrad"}, "`balancers` of a recipe must be a list"),
+        ({"sharings": "mmoe"}, "`sharings` of a recipe must be a list"),
+        (
+            {"sharings": ["none"]},
+            r"names of builders.*hard_sharing.*\['none'\]",
+        ),
+        ({"sharings": ("mmoe", "mmoe")}, "must be different names"),
         ({"sources": ()}, "`sources` of a recipe must hold at least one"),
     ],
 )

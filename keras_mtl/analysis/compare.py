@@ -11,6 +11,7 @@ import keras
 from keras_mtl import _files
 from keras_mtl.analysis.report import write_report
 from keras_mtl.analysis.results import (
+    EQUAL,
     SINGLE,
     Comparison,
     Metric,
@@ -62,6 +63,7 @@ def compare(
     seeds: int = 3,
     epochs: int | None = None,
     balancers: Iterable[Any] | None = None,
+    sharings: Iterable[str] | None = None,
     out: str | Path = "runs",
     origin: Mapping[str, Any] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -69,9 +71,11 @@ def compare(
     """Trains each task alone, and all together in several ways.
 
     All trainings have the same budget: epochs, batch size, optimizer and,
-    seed by seed, data order. The tasks together are trained with equal
-    weights and with each balancer. The shared method with the best mean Δm on
-    validation data is chosen; its model of the first seed is kept.
+    seed by seed, data order. The tasks together are trained in each way of
+    sharing with equal weights, and in the first way with each balancer. The
+    shared method with the best mean Δm on validation data is chosen; its
+    model of the first seed is kept. Single tasks are built in the recipe's
+    first way, whatever is compared.
 
     The run's directory, `<out>/<recipe>/<time>`, appears when all is done. It
     holds `config.json`, `results.json`, `results.csv`, `report.html`,
@@ -84,6 +88,7 @@ def compare(
         seeds: How often everything is trained: with the seeds 0, 1, ….
         epochs: By default the recipe's.
         balancers: Names, configs or instances; by default the recipe's.
+        sharings: Some of the recipe's ways of sharing; by default all.
         out: Where runs are kept.
         origin: More to record in `config.json`: command, file.
         on_progress: Called before every training and after every epoch.
@@ -112,9 +117,11 @@ def compare(
             "`compare` needs a recipe with two tasks or more. Received: "
             f"{recipe.name!r} with {list(recipe.tasks)}"
         )
-    methods = named_balancers(
+    named = named_balancers(
         [None, *(recipe.balancers if balancers is None else balancers)]
     )
+    ways = _ways(recipe, sharings)
+    methods = _methods(ways, named)
     run = new_run(out, recipe)
     with _files.staged_directory(run) as staged:
         splits = load_splits(recipe, source, data_dir)
@@ -169,7 +176,8 @@ def compare(
                     "seeds": list(range(seeds)),
                     "epochs": epochs,
                     "optimizer": optimizer,
-                    "balancers": methods,
+                    "sharings": ways,
+                    "balancers": named,
                 },
                 origin,
             ),
@@ -200,6 +208,7 @@ def write_comparison(comparison: Comparison, directory: Path) -> None:
 @dataclass(frozen=True)
 class _Step:
     method: str
+    sharing: str | None
     balancer: Any
     tasks: TaskSet
     seed: int
@@ -215,15 +224,41 @@ class _Step:
         return self.method
 
 
+def _ways(recipe: Recipe, sharings: Iterable[str] | None) -> list[str]:
+    """The ways of sharing to compare; none where nothing is to choose."""
+    if sharings is None:
+        return list(recipe.sharings)
+    ways = []
+    for name in dict.fromkeys(sharings):
+        recipe.sharing(name)
+        ways.append(name)
+    return ways
+
+
+def _methods(
+    ways: list[str], named: Mapping[str, Any]
+) -> dict[str, tuple[str | None, Any]]:
+    """Sharing and balancer of each method, by its name.
+
+    Where there is a choice of sharing, equal weights go by its name.
+    """
+    first = ways[0] if ways else None
+    methods = {name: (first, config) for name, config in named.items()}
+    if len(ways) < 2:
+        return methods
+    equal = methods.pop(EQUAL)[1]
+    return {way: (way, equal) for way in ways} | methods
+
+
 def _plan(
-    recipe: Recipe, methods: Mapping[str, Any], seeds: int
+    recipe: Recipe, methods: Mapping[str, tuple[str | None, Any]], seeds: int
 ) -> Iterator[_Step]:
     # Seed by seed: a machine that grows slower slows all methods alike.
     for seed in range(seeds):
         for task in recipe.tasks.values():
-            yield _Step(SINGLE, None, TaskSet([task]), seed)
-        for method, balancer in methods.items():
-            yield _Step(method, balancer, recipe.tasks, seed)
+            yield _Step(SINGLE, None, None, TaskSet([task]), seed)
+        for method, (sharing, balancer) in methods.items():
+            yield _Step(method, sharing, balancer, recipe.tasks, seed)
 
 
 def _train(
@@ -248,6 +283,7 @@ def _train(
                 on_epoch_end=lambda epoch, logs: report(epoch + 1)
             ),
         ],
+        sharing=step.sharing,
     )
     scores = {
         split: evaluate(
@@ -262,5 +298,6 @@ def _train(
         seconds=seconds,
         parameters=keras.Model(model.inputs, model.outputs).count_params(),
         history=history,
+        sharing=step.sharing,
         **scores,
     )

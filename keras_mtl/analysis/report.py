@@ -84,6 +84,7 @@ def _settings(comparison: Comparison) -> dict[str, str]:
         "Budget of each training": f"{comparison.epochs} epochs, batches of "
         f"{comparison.batch_size}, optimizer {_optimizer(config)}",
         "Seeds": seeds,
+        "Sharing": ", ".join(config.get("sharings", [])),
         "Started": config.get("started"),
         "Versions": ", ".join(
             f"{k} {v}" for k, v in config.get("versions", {}).items()

@@ -54,7 +54,8 @@ class Training:
     """One model trained once.
 
     Attributes:
-        method: `SINGLE`, `EQUAL` or a balancer's name.
+        method: `SINGLE`, `EQUAL`, the name of a way of sharing or that of a
+            balancer.
         tasks: What the model learned.
         seed: Of weights and data order.
         validation: The judging metric of each task on validation data.
@@ -62,6 +63,8 @@ class Training:
         seconds: Time of `fit`, with that of compiling the first step.
         parameters: Number of weights of the model without its balancer.
         history: The logs of each epoch, as `fit` returns them.
+        sharing: The way of sharing; None for single-task models, and where
+            the recipe names none.
     """
 
     method: str
@@ -72,6 +75,7 @@ class Training:
     seconds: float
     parameters: int
     history: dict[str, list[float]]
+    sharing: str | None = None
 
     @property
     def label(self) -> str:
@@ -102,7 +106,7 @@ class Summary:
     mean 0 and show how far chance alone moves them.
 
     Attributes:
-        method: `SINGLE`, `EQUAL` or a balancer's name.
+        method: As of its trainings.
         test: The judging metric on test data, by task.
         deltas: Relative change against single-task models in percent, by
             task; above 0 is better.
@@ -157,6 +161,16 @@ class Comparison:
     def methods(self) -> list[str]:
         """Single-task first."""
         return list(dict.fromkeys(t.method for t in self.trainings))
+
+    @property
+    def balancers_share_by(self) -> str | None:
+        """How methods share that are named after a balancer.
+
+        None if nothing else was compared with it, or there is no balancer.
+        """
+        ways = {t.sharing for t in self.trainings if t.method == t.sharing}
+        others = {t.sharing for t in self.trainings if t.method not in ways}
+        return next(iter(others - {None}), None) if ways else None
 
     @property
     def chosen(self) -> str:
@@ -247,7 +261,7 @@ class Comparison:
             [
                 *("method", "seed", "task", "metric", "direction"),
                 *("validation", "test"),
-                *("model_seconds", "model_parameters", "epochs"),
+                *("model_seconds", "model_parameters", "epochs", "sharing"),
             ]
         )
         for t in self.trainings:
@@ -265,6 +279,7 @@ class Comparison:
                         t.seconds,
                         t.parameters,
                         self.epochs,
+                        t.sharing,
                     ]
                 )
         return out.getvalue()

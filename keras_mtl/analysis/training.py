@@ -17,15 +17,37 @@ from keras_mtl.training import MultiTaskModel
 
 
 def build_model(
-    recipe: Recipe, tasks: TaskSet, balancer: Any = None
+    recipe: Recipe,
+    tasks: TaskSet,
+    balancer: Any = None,
+    sharing: str | None = None,
 ) -> MultiTaskModel:
     """The recipe's model for some of its tasks, compiled.
 
+    Args:
+        recipe: Says how.
+        tasks: Some or all of its tasks.
+        balancer: A name or config; None for equal weights.
+        sharing: One of the recipe's ways of sharing; by default its first.
+
     Raises:
-        ValueError: `recipe.build` gave something else.
+        ValueError: `recipe.build` gave something else, or does not ask how
+            to share though the recipe lets choose.
     """
     hp = keras_tuner.HyperParameters()
+    sharing = recipe.sharing(sharing)
+    if sharing is not None:
+        hp.values["sharing"] = sharing
     model = recipe.build(hp, tasks)
+    # One task shares nothing, so it need not be asked how.
+    asked = any(parameter.name == "sharing" for parameter in hp.space)
+    if sharing is not None and len(tasks) > 1 and not asked:
+        raise ValueError(
+            f"`build` of recipe {recipe.name!r} must build what "
+            f"hp.Choice('sharing', {list(recipe.sharings)}) tells. Received: "
+            "a `build` that does not ask. Take `sharings` out of the recipe "
+            "if it lets nobody choose."
+        )
     if not isinstance(model, MultiTaskModel):
         raise ValueError(
             f"`build` of recipe {recipe.name!r} must return a "
@@ -53,6 +75,7 @@ def train_once(
     callbacks: Sequence[Any] = (),
     model: MultiTaskModel | None = None,
     initial_epoch: int = 0,
+    sharing: str | None = None,
 ) -> tuple[MultiTaskModel, dict[str, list[float]], float]:
     """Trains one model, single-task or shared, on the training data.
 
@@ -68,13 +91,14 @@ def train_once(
         callbacks: Keras callbacks.
         model: A model to train further instead of a new one.
         initial_epoch: The epoch to go on with.
+        sharing: One of the recipe's ways of sharing; by default its first.
 
     Returns:
         The model, the logs of each epoch and the seconds that `fit` took.
     """
     keras.utils.set_random_seed(seed)
     if model is None:
-        model = build_model(recipe, tasks, balancer)
+        model = build_model(recipe, tasks, balancer, sharing)
     train = _for_tasks(splits.train, tasks)
     callbacks = list(callbacks)
     if isinstance(train, tuple):

@@ -30,6 +30,7 @@ class TrainingRun:
     Attributes:
         directory: Where it is.
         balancer: Its name.
+        sharing: The way of sharing, if the recipe lets choose.
         epochs: How many were done in all.
         validation: The judging metric of each task on validation data.
         test: The same on test data.
@@ -37,6 +38,7 @@ class TrainingRun:
 
     directory: Path
     balancer: str
+    sharing: str | None
     epochs: int
     validation: dict[str, float]
     test: dict[str, float]
@@ -46,6 +48,7 @@ def train(
     recipe: Recipe,
     *,
     balancer: Any = None,
+    sharing: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
     source: str | None = None,
@@ -60,6 +63,7 @@ def train(
     Args:
         recipe: What to train.
         balancer: A name or config; None for equal weights.
+        sharing: One of the recipe's ways of sharing; by default its first.
         epochs: By default the recipe's.
         seed: Of weights and data order.
         source: One of the recipe's data sources; by default its first.
@@ -83,6 +87,7 @@ def train(
         "data_dir": data_dir and str(data_dir),
         "seed": seed,
         "epochs": epochs,
+        "sharing": recipe.sharing(sharing),
         "balancer": name,
         "balancer_config": config,
     }
@@ -158,7 +163,7 @@ def _train(
     history: dict[str, list[float]] | None = None,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> TrainingRun:
-    epochs = settings["epochs"]
+    epochs, sharing = settings["epochs"], settings.get("sharing")
     checkpoint = Checkpoint(run / _MODEL, history)
     callbacks = [TaskTensorBoard(run / "tensorboard"), checkpoint]
     if on_epoch is not None:
@@ -179,6 +184,7 @@ def _train(
             callbacks=callbacks,
             model=model,
             initial_epoch=done,
+            sharing=sharing,
         )
     scores = {
         split: evaluate(
@@ -188,6 +194,7 @@ def _train(
     }
     record = {
         "recipe": recipe.name,
+        "sharing": sharing,
         "balancer": settings["balancer"],
         "seed": settings["seed"],
         "epochs": epochs,
@@ -195,7 +202,7 @@ def _train(
         "history": checkpoint.history,
     }
     _files.write_text(run / _RESULTS, to_json(record))
-    return TrainingRun(run, settings["balancer"], epochs, **scores)
+    return TrainingRun(run, settings["balancer"], sharing, epochs, **scores)
 
 
 def _read_config(run: Path) -> dict[str, Any]:

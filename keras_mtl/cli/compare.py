@@ -24,6 +24,7 @@ def compare(
             "(default: the recipe's)",
         ),
     ] = None,
+    sharing: options.Sharings = None,
     data: options.Data = None,
     data_dir: options.DataDir = None,
     out: options.Out = Path("runs"),
@@ -31,9 +32,10 @@ def compare(
 ) -> None:
     """Compare one model for all tasks with a model for each.
 
-    Trains every task alone and all tasks together, with equal weights and
-    with each balancer, on the same budget and several seeds. Writes a report
-    and exports the best shared model for TF Serving.
+    Trains every task alone and all tasks together, in each way of sharing
+    with equal weights and in the first with each balancer, on the same budget
+    and several seeds. Writes a report and exports the best shared model for
+    TF Serving.
     """
     import_quietly()
     from keras_mtl import analysis
@@ -55,6 +57,7 @@ def compare(
             seeds=seeds,
             epochs=epochs,
             balancers=balancer,
+            sharings=sharing,
             out=out,
             origin=origin(file),
             on_progress=lambda progress: show(bars, progress),

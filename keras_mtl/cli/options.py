@@ -20,6 +20,23 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Where the recipe's data lies."),
 ]
+Sharings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sharing",
+        metavar="NAME",
+        help="One of the recipe's ways of sharing; may be repeated. "
+        "(default: all)",
+    ),
+]
+Sharing = Annotated[
+    str | None,
+    typer.Option(
+        "--sharing",
+        metavar="NAME",
+        help="One of the recipe's ways of sharing. (default: its first)",
+    ),
+]
 Epochs = Annotated[
     int | None,
     typer.Option(min=1, help="Passes over the data. (default: the recipe's)"),

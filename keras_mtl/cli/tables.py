@@ -89,6 +89,8 @@ def _costs(comparison: "Comparison") -> Table:
             "" if times is None else _milliseconds(times),
         )
     table.caption = "★ chosen by Δm on validation data"
+    if way := comparison.balancers_share_by:
+        table.caption += f"; balancers with {way}"
     return table
 
 
@@ -99,8 +101,9 @@ def _milliseconds(quartiles: tuple[float, float, float]) -> str:
 
 def scores(recipe: "Recipe", run: "TrainingRun") -> Table:
     """The metrics of one trained model."""
+    how = ", ".join(filter(None, [run.sharing, run.balancer]))
     table = _table(
-        f"{recipe.name}: {run.balancer}, {run.epochs} epochs",
+        f"{recipe.name}: {how}, {run.epochs} epochs",
         ["task", "metric"],
         ["validation", "test"],
     )

@@ -19,6 +19,7 @@ def train(
             help="See `keras-mtl balancers`. (default: equal weights)",
         ),
     ] = None,
+    sharing: options.Sharing = None,
     epochs: options.Epochs = None,
     seed: Annotated[
         int | None,
@@ -36,6 +37,7 @@ def train(
     if resume is not None:
         fixed = {
             "--balancer": balancer,
+            "--sharing": sharing,
             "--seed": seed,
             "--data": data,
             "--data-dir": data_dir,
@@ -64,6 +66,7 @@ def train(
             run = training_run.train(
                 recipe,
                 balancer=balancer,
+                sharing=sharing,
                 epochs=epochs,
                 seed=seed or 0,
                 source=data,

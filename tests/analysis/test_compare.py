@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import json
 
@@ -149,6 +150,74 @@ def test_report_inference_and_progress(done):
     ]
 
 
+@pytest.fixture(scope="module")
+def ways(several_ways, tmp_path_factory):
+    out = tmp_path_factory.mktemp("ways")
+    return compare(
+        several_ways, seeds=1, epochs=1, balancers=["uncertainty"], out=out
+    )
+
+
+def test_each_way_of_sharing_then_each_balancer_with_the_first(ways):
+    comparison, run = ways
+    assert [
+        (t.label, t.sharing, t.parameters) for t in comparison.trainings
+    ] == [
+        (f"{SINGLE} up", None, 33),
+        (f"{SINGLE} size", None, 33),
+        # 6 → 4 shared → 1, or 6 → 5 → 1 for each task.
+        ("hard_sharing", "hard_sharing", 38),
+        ("cross_stitch", "cross_stitch", 82),
+        ("uncertainty", "hard_sharing", 38),
+    ]
+    config = json.loads((run / "config.json").read_text())
+    assert config["sharings"] == ["hard_sharing", "cross_stitch"]
+    assert list(config["balancers"]) == [EQUAL, "uncertainty"]
+    rows = csv.DictReader((run / "results.csv").read_text().splitlines())
+    assert [row["sharing"] for row in rows] == [
+        *["", ""],
+        *["hard_sharing"] * 2,
+        *["cross_stitch"] * 2,
+        *["hard_sharing"] * 2,
+    ]
+
+
+def test_the_report_tells_how_balancers_share(ways, done):
+    html = (ways[1] / "report.html").read_text()
+    assert "balancers were tried with\nhard_sharing." in html
+    assert "<th>Sharing</th>\n<td>hard_sharing, cross_stitch</td>" in html
+    html = (done[1] / "report.html").read_text()
+    assert "balancers were tried" not in html
+    assert "Sharing</th>" not in html
+
+
+def test_one_way_of_sharing_goes_by_the_balancers_names(several_ways, tmp_path):
+    comparison, _ = compare(
+        several_ways,
+        seeds=1,
+        epochs=1,
+        balancers=[],
+        sharings=["cross_stitch"],
+        out=tmp_path,
+    )
+    assert comparison.methods == [SINGLE, EQUAL]
+    assert comparison.balancers_share_by is None
+    # Single tasks stay those of the recipe's first way.
+    assert [t.parameters for t in comparison.trainings] == [33, 33, 82]
+
+
+def test_a_way_of_sharing_that_the_recipe_lacks(several_ways, tmp_path):
+    with pytest.raises(ValueError, match=r"'ple'.*hard_sharing, cross_stitch"):
+        compare(several_ways, sharings=["ple"], out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_build_must_ask_how_to_share(tiny, tmp_path):
+    recipe = dataclasses.replace(tiny, sharings=("hard_sharing", "mmoe"))
+    with pytest.raises(ValueError, match=r"build what hp.Choice.*does not ask"):
+        compare(recipe, seeds=1, epochs=1, out=tmp_path)
+
+
 def test_trainings_are_repeatable(done, tiny):
     (before,) = [
         t for t in done[0].trainings if (t.method, t.seed) == (EQUAL, 1)
@@ -164,6 +233,7 @@ def test_trainings_are_repeatable(done, tiny):
         ({"seeds": 0}, "`seeds` must be 1 or more"),
         ({"epochs": 0}, "`epochs` must be 1 or more"),
         ({"source": "none"}, "no data source 'none'"),
+        ({"sharings": ["mmoe"]}, "no way of sharing 'mmoe'. It offers none"),
         ({"balancers": ["pcgrd"]}, "no balancer named 'pcgrd'.*'pcgrad'"),
     ],
 )

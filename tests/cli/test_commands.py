@@ -1,6 +1,8 @@
 import json
+import re
 from pathlib import Path
 
+import keras
 import pytest
 
 from keras_mtl import balancers, serving
@@ -44,6 +46,72 @@ def test_compare_ends_with_tables_files_and_commands(run, recipe_file):
     assert len(config["file_sha256"]) == 64
     assert serving.check("saved_models/tiny").ok
     assert result.stderr.splitlines()[-1] == "[4/4] pcgrad, seed 0"
+
+
+WAYS = """
+import dataclasses
+
+import keras
+from tiny_recipe import recipe as tiny
+
+from keras_mtl import builders
+
+
+def build(hp, tasks):
+    way = hp.Choice("sharing", ["hard_sharing", "cross_stitch"])
+    block = keras.layers.Dense(4, name=f"tower_{way}")
+    return builders.hard_sharing(keras.Input((6,)), tasks, [block])
+
+
+ways = dataclasses.replace(
+    tiny, build=build, sharings=("hard_sharing", "cross_stitch")
+)
+del tiny
+"""
+
+
+@pytest.fixture
+def ways_file(tmp_path, monkeypatch, recipe_file):
+    monkeypatch.syspath_prepend(str(Path(recipe_file).parent))
+    file = tmp_path / "ways.py"
+    file.write_text(WAYS)
+    return str(file)
+
+
+def test_compare_ways_of_sharing(run, ways_file):
+    result = run(
+        *("compare", ways_file, "--seeds", "1", "--epochs", "1"),
+        *("--balancer", "pcgrad"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "balancers with hard_sharing" in words(result)
+    table = result.stdout.split("report ")[0]
+    for name in ("hard_sharing", "cross_stitch", "pcgrad"):
+        assert re.search(rf"^ *{name}", table.split("Cost of")[1], re.M)
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_train_one_way_of_sharing(run, ways_file):
+    result = run(
+        *("train", ways_file, "--epochs", "1"),
+        *("--sharing", "cross_stitch"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "tiny: cross_stitch, equal weights, 1 epochs" in words(result)
+    (directory,) = Path("runs/tiny").iterdir()
+    for name in ("config.json", "results.json"):
+        record = json.loads((directory / name).read_text())
+        assert record["sharing"] == "cross_stitch"
+    model = keras.models.load_model(directory / "model.keras")
+    model.get_layer("tower_cross_stitch")
+    result = run(
+        *("train", ways_file, "--resume", str(directory)),
+        *("--sharing", "hard_sharing"),
+    )
+    assert result.exit_code == 2
+    assert "--sharing cannot be given with --resume" in " ".join(
+        result.stderr.split()
+    )
 
 
 def test_train_resume_export_and_check(run, recipe_file):
@@ -92,6 +160,7 @@ def test_a_failed_export_is_code_1(run):
     ("arguments", "message"),
     [
         (["--balancer", "mdga"], "Did you mean 'mgda'?"),
+        (["--sharing", "mmoe"], "It offers none to choose from"),
         (["--data", "none"], "no data source 'none'"),
         (["--out", "file"], "Cannot write to `path`"),
     ],

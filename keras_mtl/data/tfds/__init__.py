@@ -8,6 +8,7 @@ tfds.builder("multi_digits/mnist", data_dir=...).download_and_prepare()
 ```
 """
 
+from keras_mtl.data.tfds.census_income import CensusIncome
 from keras_mtl.data.tfds.multi_digits import MultiDigits
 
-__all__ = ["MultiDigits"]
+__all__ = ["CensusIncome", "MultiDigits"]
