@@ -18,8 +18,12 @@ _HOMES = {
     "builders": "keras_mtl.builders",
     "data": "keras_mtl.data",
     "export": "keras_mtl.serving",
+    "heads": "keras_mtl.heads",
+    "inspect_sharing": "keras_mtl.training",
     "layers": "keras_mtl.layers",
+    "metrics": "keras_mtl.metrics",
     "plot_sharing": "keras_mtl.analysis",
+    "schedules": "keras_mtl.schedules",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -44,3 +48,4 @@ if "keras" in sys.modules:
     importlib.import_module("keras_mtl.training")
     importlib.import_module("keras_mtl.balancers")
     importlib.import_module("keras_mtl.layers")
+    importlib.import_module("keras_mtl.schedules")

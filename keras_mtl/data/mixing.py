@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -213,8 +214,16 @@ class Mixture:
 
     # ------------------------------------------------------------- state
 
-    def observe(self, logs: Mapping[str, float]) -> None:
+    def observe(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Tells the logs of an epoch that has ended, for adaptive rates."""
+        if epoch != len(self._logs):
+            if not self.rates.adaptive:
+                return
+            raise ValueError(
+                f"The logs of epoch {len(self._logs)} are wanted next. "
+                f"Received: those of epoch {epoch}. A run that is resumed "
+                "needs `restore(state)` with the mixture's state."
+            )
         self._logs.append({k: float(v) for k, v in logs.items()})
 
     def state(self) -> dict[str, Any]:
@@ -267,6 +276,16 @@ class Mixture:
             )
         )
 
+    def for_fit(self, initial_epoch: int) -> tuple[tf.data.Dataset, Any]:
+        """What `fit` reads, and the callback that tells which epoch it is.
+
+        Args:
+            initial_epoch: The epoch that `fit` begins with.
+        """
+        self._counts_of(initial_epoch)  # what cannot be planned fails here
+        follower = _EpochFollower(self, initial_epoch)
+        return self.stream(lambda: follower.epoch), follower
+
     def _batches(self, source: Any, row: Any, step: int) -> tf.data.Dataset:
         index, count = self.shard
         planned = tf.data.Dataset.from_tensor_slices((source, row))
@@ -314,6 +333,23 @@ class Mixture:
                 for key, column in self._columns.items()
             }
         )
+
+
+class _EpochFollower(keras.callbacks.Callback):
+    """Keeps a mixture in step with `fit`."""
+
+    def __init__(self, mixture: Mixture, epoch: int) -> None:
+        super().__init__()
+        self._mixture = mixture
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """The epoch that the next iteration over the stream draws."""
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Logs that adaptive rates follow."""
+        self._mixture.observe(epoch, logs or {})
 
 
 def _read_on(dataset: Any, size: int, counts: Any, rows: Any) -> Any:

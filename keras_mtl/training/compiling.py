@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_mtl.balancers import base as balancers
+from keras_mtl.schedules import base as schedules
 from keras_mtl.tasks import Task, TaskSet
 from keras_mtl.tasks.task_set import check_keys
 
@@ -97,3 +98,21 @@ def ready_balancer(
             stacklevel=3,
         )
     return balancer
+
+
+def ready_schedule(
+    identifier: Any, tasks: TaskSet, private: Mapping[str, Sequence[Any]]
+) -> schedules.Schedule | None:
+    """The schedule, bound to the tasks and built for them."""
+    if identifier is None:
+        return None
+    schedule = schedules.get(identifier)
+    if schedule.built and schedule.num_tasks != len(tasks):
+        raise ValueError(
+            f"`schedule` was built for {schedule.num_tasks} tasks; this model "
+            f"has {len(tasks)}. Pass a new one."
+        )
+    schedule.bind(tasks, private)
+    if not schedule.built:
+        schedule.build((len(tasks),))
+    return schedule

@@ -8,7 +8,7 @@ import keras
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """Tells the balancer of each epoch, and the user of what is missing.
+    """Tells balancer and schedule of epochs, and the user of what is missing.
 
     A task without a label in the first epoch of a `fit` is an error. Later it
     is a warning, so that a long run is not lost by it. Tasks that were kept
@@ -20,6 +20,11 @@ class EpochEnd(keras.callbacks.Callback):
         self._epochs_done = 0
         self._named: set[str] = set()
         self._counts: dict[str, int] | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Tells the schedule which epoch begins."""
+        if self.model.schedule is not None:
+            self.model.schedule.on_epoch_begin(epoch)
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Reads the counts of training, which validation sets to zero."""
@@ -35,6 +40,8 @@ class EpochEnd(keras.callbacks.Callback):
             )
         if model.balancer is not None:
             model.balancer.on_epoch_end()
+        if model.schedule is not None:
+            model.schedule.on_epoch_end(model, epoch, logs)
         unknown = [
             name for name in model.tasks if math.isnan(logs[f"{name}_loss"])
         ]

@@ -17,6 +17,7 @@ from keras_mtl.balancers.base import (
     GradientBalancer,
 )
 from keras_mtl.graph import partition
+from keras_mtl.schedules import base as schedules
 from keras_mtl.tasks import TaskSet
 from keras_mtl.tasks.task import serialize_loss
 from keras_mtl.tasks.task_set import check_keys
@@ -25,6 +26,7 @@ from keras_mtl.training.checks import DataGuard, complete_weights
 from keras_mtl.training.compiling import (
     loss_weight,
     ready_balancer,
+    ready_schedule,
     tasks_to_train,
 )
 from keras_mtl.training.epoch_end import EpochEnd
@@ -47,10 +49,14 @@ class MultiTaskModel(keras.Model):
         tasks: `keras_mtl.Task`s for these keys, from which `compile` takes
             losses, metrics and loss weights. May be left out if `compile`
             is given `loss`.
+        weight_penalty: A penalty on weights of several layers together,
+            such as `training.SoftSharing`. It is one of the model's `losses`,
+            beside regularizers of single weights.
         name: Name of the model.
 
     Raises:
-        ValueError: `outputs` is not a dict, or `tasks` do not match it.
+        ValueError: `outputs` is not a dict, or `tasks` do not match it, or
+            `weight_penalty` does not fit the layers.
 
     Example:
         >>> from keras_mtl import Task
@@ -77,9 +83,13 @@ class MultiTaskModel(keras.Model):
         self,
         *args: Any,
         tasks: Any = None,
+        weight_penalty: Any = None,
         **kwargs: Any,
     ) -> None:
         # Keras revives Functional subclasses only by this signature.
+        if len(args) > 1 and isinstance(args[1], _ClonedOutputs):
+            tasks, weight_penalty = args[1].tasks, args[1].weight_penalty
+            args = (args[0], dict(args[1]), *args[2:])
         super().__init__(*args, **kwargs)
         if not isinstance(self.output, Mapping) or any(
             not isinstance(x, keras.KerasTensor) for x in self.output.values()
@@ -102,7 +112,15 @@ class MultiTaskModel(keras.Model):
             )
             _check_units(self.given_tasks, self.output)
         self.tasks: TaskSet | None = self.given_tasks
+        if isinstance(weight_penalty, dict):  # from a config
+            weight_penalty = keras.saving.deserialize_keras_object(
+                weight_penalty
+            )
+        if weight_penalty is not None:
+            weight_penalty.check(self)
+        self.weight_penalty = weight_penalty
         self.balancer: balancers.Balancer | None = None
+        self.schedule: schedules.Schedule | None = None
 
     @classmethod
     def from_model(cls, model: Any, tasks: Any = None) -> "MultiTaskModel":
@@ -178,6 +196,7 @@ class MultiTaskModel(keras.Model):
         metrics: Any = None,
         weighted_metrics: Any = None,
         balancer: Any = None,
+        schedule: Any = None,
         **kwargs: Any,
     ) -> None:
         """Configures training.
@@ -194,6 +213,8 @@ class MultiTaskModel(keras.Model):
                 into account.
             balancer: None (the weighted sum of losses), a name ("pcgrad"), a
                 config or a `keras_mtl` balancer.
+            schedule: None (all tasks train in every step), a name
+                ("round_robin"), a config or a `keras_mtl` schedule.
             **kwargs: As in Keras: `run_eagerly`, `steps_per_execution`,
                 `jit_compile`, `auto_scale_loss`.
 
@@ -223,9 +244,12 @@ class MultiTaskModel(keras.Model):
         # What can fail comes first: a model is never compiled by half.
         split = partition(self, list(tasks))
         balancer = ready_balancer(balancer, tasks, split.shared)
+        schedule = ready_schedule(schedule, tasks, split.private)
         super().compile(optimizer=optimizer, **kwargs)
         self._tracker.untrack(self.balancer)
+        self._tracker.untrack(self.schedule)
         self.balancer = balancer
+        self.schedule = schedule
         self.tasks = tasks
         self.partition = split
         # A model saved before its first step then loads without a warning.
@@ -265,6 +289,7 @@ class MultiTaskModel(keras.Model):
             },
             "loss": serialize_loss(self._compiled.arguments["loss"]),
             "balancer": balancers.serialize(self.balancer),
+            "schedule": schedules.serialize(self.schedule),
         }
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
@@ -278,6 +303,18 @@ class MultiTaskModel(keras.Model):
     def loss_weight_vector(self) -> Any:
         """The factors of `loss_weights`, `(T,)` in the order of the tasks."""
         return ops.convert_to_tensor(self._compiled.loss_weights, "float32")
+
+    def step_factors(self) -> tuple[Any, Any]:
+        """What losses are multiplied by in this step, `(T,)`, and who trains.
+
+        Returns:
+            `loss_weights` times the schedule's factors; booleans, or None if
+            there is no schedule.
+        """
+        if self.schedule is None:
+            return self.loss_weight_vector, None
+        factors = self.schedule.factors(self.optimizer.iterations)
+        return self.loss_weight_vector * factors, factors > 0
 
     def each_loss(
         self, y: Any, y_pred: Any, sample_weight: Any = None
@@ -313,8 +350,16 @@ class MultiTaskModel(keras.Model):
         labels, losses, present = self.each_loss(y, y_pred, sample_weight)
         return labels, ops.stack(losses), ops.stack(present)
 
+    @property
+    def losses(self) -> list[Any]:
+        """Terms of `add_loss`, regularizers and the weight penalty."""
+        losses: list[Any] = super().losses
+        if self.weight_penalty is None:
+            return losses
+        return [*losses, self.weight_penalty(self)]
+
     def extra_loss(self) -> Any:
-        """The sum of regularizers and `add_loss` terms, each counted once."""
+        """The sum of `losses`, each counted once."""
         return sum(
             (ops.sum(ops.cast(x, "float32")) for x in self.losses),
             start=ops.zeros((), "float32"),
@@ -347,7 +392,7 @@ class MultiTaskModel(keras.Model):
             _batch_size(x),
             result.total,
             result.losses,
-            result.usable,
+            result.seen,
             result.labels,
         )
         logs.update_balance(
@@ -421,9 +466,15 @@ class MultiTaskModel(keras.Model):
         self, inputs: Any, operation_fn: Any = lambda op: op, **kwargs: Any
     ) -> Any:
         if self._tap is None:
-            return super()._run_through_graph(
+            outputs = super()._run_through_graph(
                 inputs, operation_fn=operation_fn, **kwargs
             )
+            # So calls `clone_model`, which hands on nothing but outputs.
+            if "call_fn" in kwargs and isinstance(
+                keras.tree.flatten(inputs)[0], keras.KerasTensor
+            ):
+                return _ClonedOutputs(outputs, self)
+            return outputs
         return self.partition.graph.run(
             keras.tree.flatten(inputs), operation_fn, self._tap.read
         )
@@ -432,10 +483,14 @@ class MultiTaskModel(keras.Model):
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras, on data that are checked before training starts."""
+        """As in Keras, on data that are checked before training starts.
+
+        `x` may be a `keras_mtl.data.Mixture`, too.
+        """
         call = _bound(super().fit, args, kwargs)
         self._assert_compile_called("fit")
         guard = self._compiled.guard
+        follower = _take_mixture(call)
         call["x"] = guard.guard(
             call.get("x"), call.get("y"), call.get("sample_weight")
         )
@@ -453,13 +508,14 @@ class MultiTaskModel(keras.Model):
                 validation, argument="validation_data"
             )
         callbacks = call.get("callbacks")
-        ours = EpochEnd()
+        ours = [EpochEnd(), *follower]
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(ours)
-            ours.set_model(self)
+            for callback in ours:
+                callbacks.append(callback)
+                callback.set_model(self)
         else:
             given = keras.tree.flatten(callbacks) if callbacks else []
-            call["callbacks"] = [ours, *given]
+            call["callbacks"] = [*ours, *given]
         with self._explained():
             return super().fit(**call)
 
@@ -518,13 +574,17 @@ class MultiTaskModel(keras.Model):
     # -------------------------------------------------------------- saving
 
     def get_config(self) -> dict[str, Any]:
-        """The graph and the tasks."""
+        """The graph, the tasks and the weight penalty."""
         config: dict[str, Any] = super().get_config()
         if self.given_tasks is not None:
             config["tasks"] = [
                 keras.saving.serialize_keras_object(task)
                 for task in self.given_tasks.values()
             ]
+        if self.weight_penalty is not None:
+            config["weight_penalty"] = keras.saving.serialize_keras_object(
+                self.weight_penalty
+            )
         return config
 
     def save_own_variables(self, store: Any) -> None:
@@ -545,6 +605,15 @@ class MultiTaskModel(keras.Model):
         return [
             v for v in self.variables if v.path.endswith("seed_generator_state")
         ]
+
+
+class _ClonedOutputs(dict[str, Any]):
+    """Outputs of a clone, with what belongs to a model beside its graph."""
+
+    def __init__(self, outputs: Mapping[str, Any], model: Any) -> None:
+        super().__init__(outputs)
+        self.tasks = model.given_tasks
+        self.weight_penalty = model.weight_penalty
 
 
 @dataclass
@@ -597,6 +666,32 @@ def _complete(call: dict[str, Any]) -> None:
         call["sample_weight"] = complete_weights(
             call["sample_weight"], call.get("y")
         )
+
+
+def _take_mixture(call: dict[str, Any]) -> list[Any]:
+    """Puts a mixture's stream in the place of the mixture.
+
+    Returns:
+        The callback that the stream needs, if there is a mixture.
+    """
+    if not hasattr(call.get("x"), "for_fit"):
+        return []
+    for argument in (
+        "y",
+        "batch_size",
+        "sample_weight",
+        "steps_per_epoch",
+        "class_weight",
+    ):
+        if call.get(argument) is not None:
+            raise ValueError(
+                f"`{argument}` must be left out, for a mixture has its own "
+                f"labels, weights, batches and steps. Received: "
+                f"{argument}={call[argument]!r}"
+            )
+    call["x"], follower = call["x"].for_fit(call.get("initial_epoch", 0))
+    call["shuffle"] = False  # it has an order of its own
+    return [follower]
 
 
 def _bound(

@@ -98,9 +98,9 @@ def test_rates_by_loss_follow_what_is_learned_slowly():
     assert mixture.counts(0) == {"small": 40, "large": 120}
     with pytest.raises(ValueError, match="depend on logs"):
         mixture.counts(1)
-    mixture.observe({"val_a_loss": 2.0, "val_b_loss": 10.0})
+    mixture.observe(0, {"val_a_loss": 2.0, "val_b_loss": 10.0})
     assert mixture.counts(1) == {"small": 80, "large": 80}
-    mixture.observe({"val_a_loss": 1.5, "val_b_loss": 2.5})
+    mixture.observe(1, {"val_a_loss": 1.5, "val_b_loss": 2.5})
     # ratios .75 and .25
     assert mixture.counts(2) == {"small": 120, "large": 40}
     again = Mixture(sources(), TASKS, batch_size=8, rates=rule)

@@ -36,7 +36,9 @@ class StepResult:
     Attributes:
         labels: Labels of each task, as `read_labels` gives them.
         losses: Unweighted losses `(T,)`.
-        labelled: Which tasks had a label `(T,)`.
+        seen: Which tasks have a loss to log `(T,)`: those that took part, and
+            those with labels that the schedule left out.
+        labelled: Which had a label and were to train `(T,)`.
         usable: Which of them took part in the step `(T,)`; not those whose
             loss or gradient was not finite.
         total: The scalar logged as `loss`.
@@ -47,6 +49,7 @@ class StepResult:
 
     labels: dict[str, Any]
     losses: Any
+    seen: Any
     labelled: Any
     usable: Any
     total: Any
@@ -76,9 +79,12 @@ def train_step(model: Any, x: Any, y: Any, sample_weight: Any) -> StepResult:
         result, gradients = _gradient_step(model, x, y, sample_weight)
     else:
         result, gradients = _loss_step(model, x, y, sample_weight)
+    looks_again = getattr(balancer, "looks_again", False)
+    if looks_again:
+        factors, _ = model.step_factors()  # of this step, not of the next
     apply(model, gradients, result.usable)
-    if getattr(balancer, "looks_again", False):
-        _look_again(model, x, y, sample_weight, result.usable)
+    if looks_again:
+        _look_again(model, x, y, sample_weight, result.usable, factors)
     return result
 
 
@@ -88,11 +94,16 @@ def _plain_step(
     with tf.GradientTape() as tape:
         y_pred = model(x, training=True)
         labels, losses, present = model.task_losses(y, y_pred, sample_weight)
-        total = tf.reduce_sum(losses * model.loss_weight_vector)
+        factors, active = model.step_factors()
+        total = tf.reduce_sum(losses * factors)
         total += model.extra_loss()
         scaled = model.optimizer.scale_loss(total)
     gradients = tape.gradient(scaled, model.trainable_variables)
-    return StepResult(labels, losses, present, present, total), gradients
+    training = _both(present, active)
+    return (
+        StepResult(labels, losses, present, training, training, total),
+        gradients,
+    )
 
 
 def _loss_step(
@@ -101,9 +112,11 @@ def _loss_step(
     guard = OutputGuard(list(model.tasks), reads_gradients=_masks(model))
     with tf.GradientTape() as tape:
         y_pred = guard.watch(model(x, training=True))
-        labels, losses, labelled = model.task_losses(y, y_pred, sample_weight)
+        labels, losses, there = model.task_losses(y, y_pred, sample_weight)
+        factors, active = model.step_factors()
+        labelled = _both(there, active)
         present = _sound(model, losses, labelled)
-        weighted = _weighted(model, losses, present)
+        weighted = _weighted(losses, factors, present)
         extra = model.extra_loss()
         objective = _objective(model.balancer, weighted, present) + extra
         scaled = model.optimizer.scale_loss(objective)
@@ -115,7 +128,15 @@ def _loss_step(
     weights = at_losses / _loss_scale(model)
     total = _total(model, weighted, labelled, usable) + extra
     return (
-        StepResult(labels, losses, labelled, usable, total, weights),
+        StepResult(
+            labels,
+            losses,
+            _seen(there, active, usable),
+            labelled,
+            usable,
+            total,
+            weights,
+        ),
         gradients,
     )
 
@@ -139,22 +160,26 @@ def _gradient_step(
             y_pred = model(x, training=True)
         # Each by itself: from one stacked vector, every task's backward pass
         # would be traced through all heads.
-        labels, each, there = model.each_loss(y, y_pred, sample_weight)
-        scaled = _each_scaled(model, each)
+        labels, each, each_there = model.each_loss(y, y_pred, sample_weight)
+        factors, active = model.step_factors()
+        scaled = _each_scaled(model, each, factors)
         if getattr(balancer, "double_sampled", False):
             halves = [
                 half_loss(task, labels[name])
                 for name, task in model.tasks.items()
             ]
             first_scaled = _each_scaled(
-                model, [tf.cast(loss, "float32") for loss, _ in halves]
+                model,
+                [tf.cast(loss, "float32") for loss, _ in halves],
+                factors,
             )
         extra = model.extra_loss()
         scaled_extra = optimizer.scale_loss(extra)
 
-    losses, labelled = tf.stack(each), tf.stack(there)
+    losses, there = tf.stack(each), tf.stack(each_there)
+    labelled = _both(there, active)
     present = _sound(model, losses, labelled)
-    weighted = _weighted(model, losses, present)
+    weighted = _weighted(losses, factors, present)
     backward = Backward(tap, scaled)
     now = Situation(
         weighted,
@@ -191,6 +216,7 @@ def _gradient_step(
     step = StepResult(
         labels,
         losses,
+        _seen(there, active, usable),
         labelled,
         usable,
         _total(model, weighted, labelled, usable) + extra,
@@ -202,7 +228,7 @@ def _gradient_step(
 
 
 def _look_again(
-    model: Any, x: Any, y: Any, sample_weight: Any, usable: Any
+    model: Any, x: Any, y: Any, sample_weight: Any, usable: Any, factors: Any
 ) -> None:
     """Shows the balancer this batch's losses after the step.
 
@@ -217,15 +243,27 @@ def _look_again(
     for variable, value in kept:
         variable.assign(value)
     present = tf.logical_and(usable, _sound(model, losses, labelled))
-    model.balancer.observe_again(_weighted(model, losses, present), present)
+    model.balancer.observe_again(_weighted(losses, factors, present), present)
 
 
-def _each_scaled(model: Any, losses: list[Any]) -> list[Any]:
-    factors = tf.unstack(model.loss_weight_vector)
+def _each_scaled(model: Any, losses: list[Any], factors: Any) -> list[Any]:
     return [
         model.optimizer.scale_loss(loss * factor)
-        for loss, factor in zip(losses, factors, strict=True)
+        for loss, factor in zip(losses, tf.unstack(factors), strict=True)
     ]
+
+
+def _both(there: Any, active: Any) -> Any:
+    """Which tasks have a label and are to train; without a schedule, all."""
+    return there if active is None else tf.logical_and(there, active)
+
+
+def _seen(there: Any, active: Any, usable: Any) -> Any:
+    """Which tasks have a loss that tells something about them."""
+    if active is None:
+        return usable
+    left_out = tf.logical_and(there, tf.logical_not(active))
+    return tf.logical_or(usable, left_out)
 
 
 def _sound(model: Any, losses: Any, labelled: Any) -> Any:
@@ -236,9 +274,9 @@ def _sound(model: Any, losses: Any, labelled: Any) -> Any:
     return sound
 
 
-def _weighted(model: Any, losses: Any, present: Any) -> Any:
-    """Losses times `loss_weights`; 0 for tasks that are not present."""
-    weighted = losses * model.loss_weight_vector
+def _weighted(losses: Any, factors: Any, present: Any) -> Any:
+    """Losses times their factors; 0 for tasks that are not present."""
+    weighted = losses * factors
     return tf.where(present, weighted, tf.zeros_like(weighted))
 
 
