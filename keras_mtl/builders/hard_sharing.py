@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_mtl.builders.blocks import as_blocks, copy_block
 from keras_mtl.builders.registry import registry
-from keras_mtl.builders.towers import finish
+from keras_mtl.builders.towers import encoder_input, finish
 from keras_mtl.tasks import Task, TaskSet
 from keras_mtl.tasks.task_set import check_keys
 from keras_mtl.training import MultiTaskModel
@@ -72,7 +72,7 @@ def hard_sharing(
     blocks = as_blocks(blocks, tasks)
     depths = _depths(depth, tasks, len(blocks))
     # The shared tower as far as some task follows it: features after k blocks.
-    trunk = [inputs]
+    trunk = [encoder_input(inputs, tasks)]
     for block in blocks[: max(depths.values())]:
         trunk.append(block(trunk[-1]))
     features = {}

@@ -48,10 +48,50 @@ def begin(
             f"from 0 to {len(blocks) - 1}, so that one is left to share in "
             f"this way. Received: {depth!r}"
         )
-    features = inputs
+    features = encoder_input(inputs, tasks)
     for block in blocks[:depth]:
         features = block(features)
     return Stem(tasks, features, blocks[depth:])
+
+
+def encoder_input(inputs: Any, tasks: TaskSet) -> Any:
+    """What the first block reads: the inputs, but those that heads read.
+
+    A head of a sequence task reads target tokens (`Task.target_input`) beside
+    its features; `inputs` is a dict then. Of what is left over, a single
+    input goes to the first block as it is, several as a dict.
+
+    Args:
+        inputs: Symbolic inputs of the model.
+        tasks: The tasks.
+
+    Raises:
+        ValueError: An input that a head reads is not there, or nothing is
+            left over.
+    """
+    targets = {
+        task.target_input: key
+        for key, task in tasks.items()
+        if task.target_input
+    }
+    if not targets:
+        return inputs
+    received = list(inputs) if isinstance(inputs, Mapping) else inputs
+    for target, key in targets.items():
+        if not isinstance(inputs, Mapping) or target not in inputs:
+            raise ValueError(
+                f"`inputs` must be a dict with the key {target!r}, the target "
+                f"tokens that the head of task {key!r} reads. Received: "
+                f"{received}. Add keras.Input((None,), dtype='int32', "
+                f"name={target!r})."
+            )
+    left = {key: x for key, x in inputs.items() if key not in targets}
+    if not left:
+        raise ValueError(
+            "`inputs` must hold an input for the first block beside the "
+            f"target tokens {list(targets)}. Received: {received}."
+        )
+    return next(iter(left.values())) if len(left) == 1 else left
 
 
 def finish(
@@ -59,6 +99,7 @@ def finish(
     tasks: TaskSet,
     features: Mapping[str, Any],
     name: str | None,
+    weight_penalty: Any = None,
 ) -> MultiTaskModel:
     """Puts a head on the features of each task.
 
@@ -67,6 +108,7 @@ def finish(
         tasks: The tasks.
         features: What each task's head reads.
         name: Name of the model.
+        weight_penalty: A penalty on weights; see `MultiTaskModel`.
 
     Raises:
         ValueError: Features that a default head cannot take.
@@ -74,20 +116,42 @@ def finish(
     return MultiTaskModel(
         inputs=inputs,
         outputs={
-            key: _head(task, features[key]) for key, task in tasks.items()
+            key: head(task, features[key], inputs=inputs)
+            for key, task in tasks.items()
         },
         tasks=tasks,
+        weight_penalty=weight_penalty,
         name=name,
     )
 
 
-def _head(task: Task, features: Any) -> Any:
-    head = task.make_head(task.name)
-    if task.head is None and len(features.shape) != 2:
-        raise ValueError(
-            f"The default head of task {task.name!r} takes features (batch, "
-            f"channels). Received: features of shape {features.shape}. End "
-            "`blocks` with a pooling or Flatten layer, or give the task a "
-            "`head`."
+def head(
+    task: Task, features: Any, name: str | None = None, inputs: Any = None
+) -> Any:
+    """What the task's head makes of features.
+
+    Args:
+        task: The task.
+        features: What the head reads.
+        name: Name of the head; the task's by default.
+        inputs: Symbolic inputs of the model, where the head reads target
+            tokens.
+
+    Raises:
+        ValueError: Features that a default head cannot take.
+    """
+    layer = task.make_head(name or task.name)
+    if task.head is None and len(features.shape) != len(task.features):
+        remedy = (
+            "End `blocks` with a layer that keeps the axis of time"
+            if "time" in task.features
+            else "End `blocks` with a pooling or Flatten layer"
         )
-    return head(features)
+        raise ValueError(
+            f"The default head of task {task.name!r} takes features "
+            f"({', '.join(task.features)}). Received: features of shape "
+            f"{features.shape}. {remedy}, or give the task a `head`."
+        )
+    if task.target_input:
+        return layer([features, inputs[task.target_input]])
+    return layer(features)

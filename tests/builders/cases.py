@@ -29,11 +29,52 @@ def two_clicks() -> list[Task]:
     return [Task("click", "binary"), Task("buy", "binary")]
 
 
+def three_events() -> list[Task]:
+    """Three tasks of which each follows from the one before."""
+    return [*two_clicks(), Task("return", "binary", weight=0.5)]
+
+
+def residual_map_blocks() -> list[Any]:
+    """Blocks for maps that keep the shape, but for the first and last."""
+    return [
+        layers.Conv2D(4, 3, padding="same", activation="tanh", name=name)
+        for name in ("low", "middle", "high")
+    ] + [layers.GlobalAveragePooling2D(name="pool")]
+
+
 def dense_blocks() -> list[Any]:
     """Blocks for vectors; all of one width, so that towers can be mixed."""
     return [
         layers.Dense(8, activation="tanh", name=name)
         for name in ("low", "middle", "high")
+    ]
+
+
+def map_blocks() -> list[Any]:
+    """Blocks for images (height, width, channels), pooled at the end."""
+    return [
+        layers.Conv2D(4, 3, padding="same", activation="relu", name="low"),
+        layers.Conv2D(4, 3, padding="same", activation="tanh", name="high"),
+        layers.GlobalAveragePooling2D(name="pool"),
+    ]
+
+
+def sequence_blocks() -> list[Any]:
+    """Blocks for sequences (time, channels), of which the last is read."""
+    return [
+        layers.LSTM(4, return_sequences=True, name="low"),
+        layers.LSTM(4, return_sequences=True, name="high"),
+        layers.GlobalAveragePooling1D(name="pool"),
+    ]
+
+
+def strided_blocks() -> list[Any]:
+    """Blocks for maps, which they halve, pool and turn into vectors."""
+    return [
+        layers.Conv2D(3, 3, padding="same", activation="tanh", name="low"),
+        layers.Conv2D(4, 3, strides=2, padding="same", name="middle"),
+        layers.GlobalAveragePooling2D(name="pooled"),
+        layers.Dense(8, activation="tanh", name="high"),
     ]
 
 
@@ -77,6 +118,172 @@ class Case:
 
 
 CASES: tuple[Case, ...] = (
+    Case("cross_stitch"),
+    Case("cross_stitch", {"per": "channel", "depth": 1}, "channels"),
+    Case(
+        "cross_stitch",
+        {"own": 0.6, "after": ["low", "high"]},
+        "maps",
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case("nddr"),
+    Case(
+        "nddr",
+        {
+            "normalization": "layer",
+            "activation": None,
+            "kernel_regularizer": "l2",
+            "after": ["high"],
+        },
+        "sequences",
+        blocks=sequence_blocks,
+        shape=(5, 3),
+    ),
+    Case(
+        "nddr",
+        {"depth": 1, "normalization": None},
+        "maps",
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case("sluice"),
+    Case("sluice", {"orthogonality": 0.1, "subspaces": 4}, "penalty"),
+    Case(
+        "sluice",
+        {"after": ["middle", "high"], "mixture": ["low", "high"]},
+        "chosen",
+    ),
+    Case(
+        "sluice",
+        {"after": ["low"]},
+        "sequences",
+        blocks=sequence_blocks,
+        shape=(5, 3),
+    ),
+    Case(
+        "sluice",
+        {"depth": 1},
+        "maps",
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
     Case("hard_sharing"),
     Case("hard_sharing", {"depth": {"a": 3, "b": 2, "c": 1}}, "tree"),
+    Case(
+        "branching",
+        {
+            "tree": [
+                [["a", "b", "c"]],
+                [["c"], ["b", "a"]],
+                [["b"], ["c"], ["a"]],
+            ]
+        },
+        "given",
+    ),
+    Case("branching", {}, "learned"),
+    Case(
+        "branching",
+        {"depth": 1, "tree": [[["a", "c"], ["b"]], [["a", "c"], ["b"]]]},
+        "given_on_maps",
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case(
+        "branching",
+        {"depth": 1, "width": 2, "temperature": 20.0},
+        "learned_on_maps",
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case("adashare", {"depth": 1}),
+    Case(
+        "adashare",
+        {"depth": 1, "sparsity": 0.0, "sharing": 0.0, "temperature": 1.0},
+        "maps",
+        blocks=residual_map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case("esmm", {"depth": 1}, tasks=two_clicks),
+    Case("esmm", tasks=three_events, id="separate_towers"),
+    Case(
+        "esmm",
+        {"depth": 1},
+        "maps",
+        tasks=two_clicks,
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case("aitm", {"depth": 1}, tasks=two_clicks),
+    Case("aitm", {"calibration": 2.0}, "three_events", tasks=three_events),
+    Case(
+        "aitm",
+        {"depth": 1, "calibration": 0.0},
+        "maps",
+        tasks=two_clicks,
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case("mmoe", {"num_experts": 3}),
+    Case(
+        "mmoe",
+        {
+            "num_experts": 3,
+            "depth": 1,
+            "tower_units": (4,),
+            "gate_dropout": 0.2,
+            "load_balance": 0.01,
+        },
+        "towers",
+    ),
+    Case(
+        "mmoe",
+        {"num_experts": 2},
+        "maps",
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case("ple", {"num_task_experts": 1}),
+    Case("ple", {"levels": 1, "tower_units": (4,)}, "cgc"),
+    Case(
+        "ple",
+        {"num_shared_experts": 1, "num_task_experts": 1, "levels": 1},
+        "maps",
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case("dselect_k", {"num_experts": 4}),
+    Case(
+        "dselect_k",
+        {"num_experts": 3, "k": 1, "static": True, "tower_units": (4,)},
+        "static",
+    ),
+    Case(
+        "dselect_k",
+        {"num_experts": 2, "k": 2, "depth": 1},
+        "sequences",
+        blocks=sequence_blocks,
+        shape=(5, 3),
+    ),
+    Case("mtan"),
+    Case("mtan", {"batch_norm": False, "depth": 1}, "biases"),
+    Case("mtan", id="maps", blocks=strided_blocks, shape=(6, 6, 2)),
+    Case("conditioned"),
+    Case("conditioned", {"conditioning": "embedding"}, "embedding"),
+    Case(
+        "conditioned",
+        {"depth": 1},
+        "maps",
+        blocks=strided_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case("soft_sharing", shares=False),
+    Case("soft_sharing", {"penalty": "mean", "depth": 1}, "mean"),
+    Case(
+        "soft_sharing",
+        {"penalty": "trace_norm", "depth": 1},
+        "trace_norm_on_maps",
+        blocks=strided_blocks,
+        shape=(6, 6, 2),
+    ),
 )

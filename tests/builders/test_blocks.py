@@ -29,7 +29,11 @@ def backbone():
 def test_cut_blocks_applied_in_turn_are_the_backbone():
     net = backbone()
     blocks = cut(net, ["one_out", "two_out", "pool"])
-    assert [b.name for b in blocks] == ["net_one_out", "net_two_out", "net_pool"]
+    assert [b.name for b in blocks] == [
+        "net_one_out",
+        "net_two_out",
+        "net_pool",
+    ]
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
     h = x
     for block in blocks:
@@ -50,7 +54,10 @@ def test_what_lies_behind_the_last_tap_is_left_off():
 @pytest.mark.parametrize(
     ("taps", "message"),
     [
-        (["one_outt"], r"`taps` must name layers of 'net'.*'one_outt'.*one_out"),
+        (
+            ["one_outt"],
+            r"`taps` must name layers of 'net'.*'one_outt'.*one_out",
+        ),
         ("one_out", "`taps` must be a list of names"),
         ([], "`taps` must be a list of names of layers, at least one"),
         (["one_inner", "one_out"], "cannot be cut at 'one_out'"),
@@ -80,7 +87,7 @@ def test_copies_of_a_built_model_start_from_its_weights():
         assert mine is not theirs
         np.testing.assert_array_equal(mine, theirs)
     anew = copy_block(block, "a", keep_weights=False)
-    kernel = [w for w in anew.weights if w.path.endswith("kernel")][0]
+    kernel = next(w for w in anew.weights if w.path.endswith("kernel"))
     assert not np.array_equal(kernel, block.weights[0])
 
 
