@@ -7,6 +7,7 @@ from keras_mtl.data import rates
 from keras_mtl.data.census_columns import CENSUS_CATEGORIES, CENSUS_NUMBERS
 from keras_mtl.data.census_income import load_census_income
 from keras_mtl.data.correlation import CorrelatedTasks, correlated_tasks
+from keras_mtl.data.label_subset import keep_labels
 from keras_mtl.data.mixing import Mixture
 from keras_mtl.data.multi_digits import load_multi_digits
 from keras_mtl.data.pairs import draw_pairs, paste_pairs
@@ -18,6 +19,7 @@ __all__ = [
     "Mixture",
     "correlated_tasks",
     "draw_pairs",
+    "keep_labels",
     "load_census_income",
     "load_multi_digits",
     "paste_pairs",

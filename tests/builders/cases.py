@@ -247,6 +247,13 @@ CASES: tuple[Case, ...] = (
     Case("ple", {"levels": 1, "tower_units": (4,)}, "cgc"),
     Case(
         "ple",
+        {"num_shared_experts": 1, "num_task_experts": 1},
+        "levels_on_maps",
+        blocks=map_blocks,
+        shape=(6, 6, 2),
+    ),
+    Case(
+        "ple",
         {"num_shared_experts": 1, "num_task_experts": 1, "levels": 1},
         "maps",
         blocks=map_blocks,
