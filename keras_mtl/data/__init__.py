@@ -7,6 +7,7 @@ from keras_mtl.data import rates
 from keras_mtl.data.census_columns import CENSUS_CATEGORIES, CENSUS_NUMBERS
 from keras_mtl.data.census_income import load_census_income
 from keras_mtl.data.correlation import CorrelatedTasks, correlated_tasks
+from keras_mtl.data.from_tfds import TfdsTasks, tasks_from_tfds
 from keras_mtl.data.label_subset import keep_labels
 from keras_mtl.data.mixing import Mixture
 from keras_mtl.data.multi_digits import load_multi_digits
@@ -17,6 +18,7 @@ __all__ = [
     "CENSUS_NUMBERS",
     "CorrelatedTasks",
     "Mixture",
+    "TfdsTasks",
     "correlated_tasks",
     "draw_pairs",
     "keep_labels",
@@ -24,4 +26,5 @@ __all__ = [
     "load_multi_digits",
     "paste_pairs",
     "rates",
+    "tasks_from_tfds",
 ]
