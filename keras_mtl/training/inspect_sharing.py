@@ -49,8 +49,8 @@ def inspect_sharing(
         ...     [Task("a", "binary"), Task("b", "binary")],
         ...     [keras.layers.Dense(8, name="low")],
         ... )
-        >>> inspect_sharing(model)["a_low_stitch"].round(2).tolist()
-        [0.9, 0.1]
+        >>> print(inspect_sharing(model)["a_low_stitch"].round(2))
+        [0.9 0.1]
     """
     if not isinstance(model, MultiTaskModel):
         raise ValueError(

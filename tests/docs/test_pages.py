@@ -25,5 +25,8 @@ def test_code_runs(page, tmp_path, monkeypatch):
 
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        prose = re.sub(
+            r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S
+        )
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", prose):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
