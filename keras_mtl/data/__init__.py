@@ -8,14 +8,27 @@ from keras_mtl.data.census_columns import CENSUS_CATEGORIES, CENSUS_NUMBERS
 from keras_mtl.data.census_income import load_census_income
 from keras_mtl.data.correlation import CorrelatedTasks, correlated_tasks
 from keras_mtl.data.from_tfds import TfdsTasks, tasks_from_tfds
+from keras_mtl.data.joint_slu import (
+    JOINT_SLU_INTENTS,
+    JOINT_SLU_SLOTS,
+    load_joint_slu,
+)
 from keras_mtl.data.label_subset import keep_labels
 from keras_mtl.data.mixing import Mixture
+from keras_mtl.data.multi30k import load_multi30k
 from keras_mtl.data.multi_digits import load_multi_digits
 from keras_mtl.data.pairs import draw_pairs, paste_pairs
+from keras_mtl.data.review_domains import (
+    REVIEW_DOMAINS,
+    load_review_domains,
+)
 
 __all__ = [
     "CENSUS_CATEGORIES",
     "CENSUS_NUMBERS",
+    "JOINT_SLU_INTENTS",
+    "JOINT_SLU_SLOTS",
+    "REVIEW_DOMAINS",
     "CorrelatedTasks",
     "Mixture",
     "TfdsTasks",
@@ -23,7 +36,10 @@ __all__ = [
     "draw_pairs",
     "keep_labels",
     "load_census_income",
+    "load_joint_slu",
+    "load_multi30k",
     "load_multi_digits",
+    "load_review_domains",
     "paste_pairs",
     "rates",
     "tasks_from_tfds",

@@ -9,6 +9,15 @@ tfds.builder("multi_digits/mnist", data_dir=...).download_and_prepare()
 """
 
 from keras_mtl.data.tfds.census_income import CensusIncome
+from keras_mtl.data.tfds.joint_slu import JointSlu
+from keras_mtl.data.tfds.multi30k import Multi30k
 from keras_mtl.data.tfds.multi_digits import MultiDigits
+from keras_mtl.data.tfds.review_domains import ReviewDomains
 
-__all__ = ["CensusIncome", "MultiDigits"]
+__all__ = [
+    "CensusIncome",
+    "JointSlu",
+    "Multi30k",
+    "MultiDigits",
+    "ReviewDomains",
+]
