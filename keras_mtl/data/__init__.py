@@ -17,10 +17,17 @@ from keras_mtl.data.label_subset import keep_labels
 from keras_mtl.data.mixing import Mixture
 from keras_mtl.data.multi30k import load_multi30k
 from keras_mtl.data.multi_digits import load_multi_digits
+from keras_mtl.data.nyu_v2 import NYU_V2_CLASSES, load_nyu_v2
 from keras_mtl.data.pairs import draw_pairs, paste_pairs
 from keras_mtl.data.review_domains import (
     REVIEW_DOMAINS,
     load_review_domains,
+)
+from keras_mtl.data.scenes import (
+    OBJECT_CLASSES,
+    SCENE_CLASSES,
+    draw_scenes,
+    load_scenes,
 )
 
 __all__ = [
@@ -28,18 +35,24 @@ __all__ = [
     "CENSUS_NUMBERS",
     "JOINT_SLU_INTENTS",
     "JOINT_SLU_SLOTS",
+    "NYU_V2_CLASSES",
+    "OBJECT_CLASSES",
     "REVIEW_DOMAINS",
+    "SCENE_CLASSES",
     "CorrelatedTasks",
     "Mixture",
     "TfdsTasks",
     "correlated_tasks",
     "draw_pairs",
+    "draw_scenes",
     "keep_labels",
     "load_census_income",
     "load_joint_slu",
     "load_multi30k",
     "load_multi_digits",
+    "load_nyu_v2",
     "load_review_domains",
+    "load_scenes",
     "paste_pairs",
     "rates",
     "tasks_from_tfds",

@@ -1,0 +1,3 @@
+Červený drak.
+Dvě kozy na střeše.
+Sníh.
