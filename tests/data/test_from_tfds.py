@@ -129,7 +129,7 @@ def test_what_is_not_prepared_is_said_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"outputs": ["lable"]}, "`outputs`.*Received: 'lable'.*mean 'label'"),
+        ({"outputs": ["labels"]}, "`outputs`.*Received: 'labels'.*mean 'label'"),
         ({"outputs": []}, "`outputs` must name a feature"),
         ({"outputs": ["label"], "inputs": "img"}, "`inputs`.*'img'"),
         ({"outputs": ["count"]}, r"'count' does not tell.*kinds=\{'count'"),

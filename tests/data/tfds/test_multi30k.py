@@ -45,7 +45,7 @@ def test_every_caption(data_dir):
     parts = load_multi30k(data_dir, FILES)
     assert parts == in_files()
     assert {split: len(part["cs"]) for split, part in parts.items()} == {
-        "train": 3,
+        "train": 7,
         "validation": 2,
         "test": 1,
     }
@@ -59,11 +59,11 @@ def test_supervised(data_dir):
     examples = tfds.as_numpy(builder.as_dataset("test", as_supervised=True))
     (caption,) = examples
     assert caption == (
-        b"A bridge.",
+        b"A key.",
         {
-            "de": "Eine Brücke.".encode(),
-            "fr": b"Un pont.",
-            "cs": b"Most.",
+            "de": "Ein Schlüssel.".encode(),
+            "fr": "Une clé.".encode(),
+            "cs": "Klíč.".encode(),
         },
     )
 
@@ -115,8 +115,8 @@ def test_absent_data_is_said_at_once(copy, offline):
 
 
 def test_file_that_is_cut_off(copy):
-    (copy / "train.fr").write_text("Un cerf-volant rouge.\n")
-    message = r"as many lines .*train.en: 3, .*train.fr: 1, .*train.cs: 3. Are"
+    (copy / "train.fr").write_text("Un cerf-volant bleu.\n")
+    message = r"as many lines .*train.en: 7, .*train.fr: 1, .*train.cs: 7. Are"
     with pytest.raises(ValueError, match=message):
         load_multi30k(copy)
 

@@ -1,3 +1,7 @@
-Červený drak.
+Modrý drak.
 Dvě kozy na střeše.
 Sníh.
+Kočka spí.
+Čtyři židle.
+Déšť v noci.
+Staré dveře.
