@@ -33,7 +33,7 @@ def draw_layout(rng: np.random.Generator, width: float) -> dict[str, Any]:
         "low": np.array([uniform(-3, -1.6), 0.0, -1.0]),  # corners of the room
         "high": np.array([uniform(1.6, 3), uniform(2.3, 3), uniform(3.6, 7)]),
         "ambient": uniform(0.35, 0.6),
-        "exposure": uniform(0.85, 1.35),
+        "exposure": uniform(0.8, 1.15),
         "noise": uniform(0.005, 0.03),
     }
     low, high = layout["low"], layout["high"]

@@ -39,7 +39,7 @@ def render(
     shown = front[:, None] == np.arange(1, MAX_OBJECTS + 1)[:, None]
     seen = shown.sum(axis=2) >= _MIN_PIXELS
     layers[:, 1:][~seen] = np.inf
-    layout["kind"] = np.where(seen, layout["kind"], -1)
+    layout = layout | {"kind": np.where(seen, layout["kind"], -1)}
     front = layers.argmin(axis=1)
     depth = np.take_along_axis(layers, front[:, None], axis=1)[:, 0]
     kind = np.take_along_axis(layout["kind"], np.maximum(front - 1, 0), axis=1)

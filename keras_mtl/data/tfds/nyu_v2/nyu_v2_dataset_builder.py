@@ -1,5 +1,6 @@
 """The TFDS builder of `nyu_v2`."""
 
+import io
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -79,20 +80,19 @@ class NyuV2(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
     def _generate_examples(
         self, folder: Any
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        images = sorted(
-            (folder / "image").iterdir(), key=lambda path: str(path.name)
-        )
-        for key, path in enumerate(images):
-            stem = path.name.removesuffix(".jpg")
-            classes = read(folder / "seg13" / f"{stem}.png", channels=1)
-            _check_classes(classes, folder / "seg13" / f"{stem}.png")
-            grey = read(folder / "depth" / f"{stem}.png", channels=1)
+        names = [path.name for path in (folder / "image").iterdir()]
+        names = sorted(name for name in names if name.endswith(".jpg"))
+        for key, name in enumerate(names):
+            image = folder / "image" / name
+            read(image, channels=3)  # so that what is corrupt has a name
+            png = f"{name.removesuffix('.jpg')}.png"
             yield (
                 key,
                 {
-                    "image": read(path, channels=3),
-                    "segmentation": classes,
-                    "depth": metres(grey),
+                    # Bytes as they are: packed anew, they would lose again.
+                    "image": io.BytesIO(image.read_bytes()),
+                    "segmentation": read_classes(folder / "seg13" / png),
+                    "depth": read_depth(folder / "depth" / png),
                 },
             )
 
@@ -134,15 +134,23 @@ def read(path: Any, channels: int) -> Any:
     return image
 
 
-def metres(grey: Any) -> Any:
-    """Depths from grey values; NaN for 0, where nothing was measured."""
-    return np.where(grey == 0, np.nan, grey / STEPS).astype("float32")
+def read_classes(path: Any) -> Any:
+    """Classes `(height, width, 1)`, uint8, 255 where there is none.
 
-
-def _check_classes(classes: Any, path: Any) -> None:
+    Raises:
+        ValueError: There are others.
+    """
+    classes = read(path, channels=1)
     known = (classes < len(NYU_V2_CLASSES)) | (classes == UNLABELED)
     if not known.all():
         raise ValueError(
             f"{path}: expected classes from 0 to {len(NYU_V2_CLASSES) - 1}, or "
             f"{UNLABELED}. Received: {np.unique(classes[~known]).tolist()}"
         )
+    return classes
+
+
+def read_depth(path: Any) -> Any:
+    """Metres `(height, width, 1)`, NaN where nothing was measured."""
+    grey = read(path, channels=1)
+    return np.where(grey == 0, np.nan, grey / STEPS).astype("float32")
