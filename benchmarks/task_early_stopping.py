@@ -5,7 +5,7 @@
 Task "few" has 40 noisy labels, task "many" 4,000; both share a layer. Trained
 together to the end, "few" gets worse from its best epoch on. With
 `TaskEarlyStopping` it is frozen near there while "many" learns on; as what is
-shared moves on under the frozen head, part of what was won is lost again. Writes
+shared moves on under the frozen head, part of what was won is lost. Writes
 `task_early_stopping.png` and `.json`; about a minute.
 """
 

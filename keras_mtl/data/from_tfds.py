@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_mtl.heads import SegmentationHead
+from keras_mtl.heads import DepthHead, SegmentationHead
 from keras_mtl.tasks import Task, TaskSet
 
 
@@ -65,6 +65,7 @@ def tasks_from_tfds(
     | float scalar or vector | regression |
     | fixed-length `Sequence(ClassLabel)` | tagging |
     | `LabeledImage` | multiclass by pixel, with a `SegmentationHead` |
+    | float `(h, w, 1)` | regression by pixel, with a `DepthHead` |
     | integer | what `kinds` says |
 
     Args:
@@ -134,8 +135,8 @@ def tasks_from_tfds(
         y = {}
         for name, path in outputs.items():
             label = _at(found, path)
-            if tasks[name].head is not None:  # (h, w, 1) -> (h, w)
-                label = tf.squeeze(label, -1)
+            if tasks[name].head is not None and tasks[name].classifies:
+                label = tf.squeeze(label, -1)  # (h, w, 1) -> (h, w)
             y[name] = (
                 tf.cast(label, "int32")
                 if tasks[name].classifies
@@ -199,6 +200,8 @@ def _task(name: str, path: str, feature: Any, kind: str | None) -> Task:
     if isinstance(inner, tfds.features.ClassLabel):
         return Task(name, kind or "tagging", units=inner.num_classes)
     shape, dtype = feature.shape, feature.dtype
+    if len(shape or ()) == 3 and shape[-1] == 1 and "float" in str(dtype):
+        return Task(name, "regression", head=DepthHead())
     if kind is None and len(shape or ()) < 2 and shape is not None:
         if dtype == "bool":
             kind = "binary"

@@ -33,6 +33,7 @@ class EveryFeature(tfds.core.GeneratorBasedBuilder):
                         features.ClassLabel(num_classes=5), length=3
                     ),
                     "ground": features.LabeledImage(labels=4, shape=(4, 4, 1)),
+                    "depth": features.Tensor(shape=(4, 4, 1), dtype=tf.float32),
                 }
             ),
             supervised_keys=("image", "label"),
@@ -56,6 +57,7 @@ class EveryFeature(tfds.core.GeneratorBasedBuilder):
                     "attributes": {"smiles": i > 2, "pose": [i, -i]},
                     "tags": [i % 5, 0, 1],
                     "ground": draw.integers(0, 4, (4, 4, 1), "uint8"),
+                    "depth": np.full((4, 4, 1), i, "float32"),
                 },
             )
 
@@ -69,6 +71,7 @@ OUTPUTS = {
     "pose": "attributes/pose",
     "tags": "tags",
     "ground": "ground",
+    "depth": "depth",
 }
 KINDS = {"count": "regression"}
 
@@ -91,6 +94,7 @@ def test_features_tell_kinds_and_units(prepared):
         "pose": ("regression", 2),
         "tags": ("tagging", 5),
         "ground": ("multiclass", 4),
+        "depth": ("regression", None),
     }
     assert tasks["animal"].class_names == ["cat", "dog", "ox"]
     assert tasks["ground"].head is not None
@@ -107,6 +111,7 @@ def test_examples_are_inputs_and_labels(prepared):
         np.testing.assert_array_equal(y["pose"], [i, -i])
         np.testing.assert_array_equal(y["tags"], [i % 5, 0, 1])
         assert y["ground"].shape == (4, 4)
+        assert y["depth"].shape == (4, 4, 1)
 
 
 def test_several_inputs_are_a_dict(prepared):
@@ -129,7 +134,10 @@ def test_what_is_not_prepared_is_said_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"outputs": ["labels"]}, "`outputs`.*Received: 'labels'.*mean 'label'"),
+        (
+            {"outputs": ["labels"]},
+            "`outputs`.*Received: 'labels'.*mean 'label'",
+        ),
         ({"outputs": []}, "`outputs` must name a feature"),
         ({"outputs": ["label"], "inputs": "img"}, "`inputs`.*'img'"),
         ({"outputs": ["count"]}, r"'count' does not tell.*kinds=\{'count'"),
