@@ -14,6 +14,7 @@ from keras_mtl.training import inspect_sharing
 
 _MAX_NUMBERS = 12  # of columns with the values written in
 _MAX_EXAMPLES = 4
+_MAX_ROWS = 8  # that the coefficients of one task are shown in
 
 
 class SharingTensorBoard(keras.callbacks.Callback):
@@ -71,9 +72,16 @@ def sharing_pictures(model: Any, x: Any = None) -> dict[str, Figure]:
         Figures by what their layers have in common in their names.
     """
     groups: dict[str, dict[str, np.ndarray]] = {}
+    learned = inspect_sharing(model)
     for name, values in inspect_sharing(model, x).items():
         row, group = _row_and_group(name, model.tasks or model.given_tasks)
-        groups.setdefault(group, {})[row] = values
+        rows = groups.setdefault(group, {})
+        if name in learned and values.ndim >= 2 and len(values) <= _MAX_ROWS:
+            # Coefficients of subspaces or of channels, not of examples.
+            for i, line in enumerate(values):
+                rows[f"{row} {i}"] = line.reshape(-1)
+        else:
+            rows[row] = values
     return {
         group: _maps(group, rows)
         if max(v.ndim for v in rows.values()) >= 4

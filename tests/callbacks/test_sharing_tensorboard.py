@@ -44,6 +44,17 @@ def test_coefficients_of_all_tasks_stand_in_one_table():
     )
 
 
+def test_coefficients_of_subspaces_are_not_averaged():
+    figure = sharing_pictures(build("sluice"))["low_sluice"]
+    rows, numbers = texts(figure)
+    assert rows == ["age 0", "age 1", "age_group 0", "age_group 1"]
+    # own subspace by tower and subspace: .9 for itself, the rest shared out
+    assert numbers[:8] == [
+        *("0.90", "0.03", "0.03", "0.03"),
+        *("0.03", "0.90", "0.03", "0.03"),
+    ]
+
+
 def test_gates_show_the_mean_weight_of_each_expert():
     model = build("mmoe")
     (figure,) = sharing_pictures(model, X).values()
