@@ -23,6 +23,9 @@ and pasted in overlapping pairs only then, so that no scan is ever on two sides.
 TensorFlow Datasets must have prepared in `--data-dir` before. They are shrunk
 to the same 12 × 12. In Fashion-MNIST, `sum` is the sum of the class indices: it
 can be learned, though it means nothing.
+
+`--data disjoint` labels each training image for one task alone, as three data
+sets with one label each would: every third image has its left digit, and so on.
 """
 
 from typing import Any
@@ -41,6 +44,8 @@ def load(source: str, data_dir: str | None) -> keras_mtl.Splits:
     """Images `(n, 12, 12, 1)` in 0..1, and the labels of each task."""
     if source == "digits":
         return keras_mtl.Splits(**digit_pairs())
+    if source == "disjoint":
+        return keras_mtl.Splits(**one_label_each(digit_pairs()))
     pairs = load_multi_digits(source, data_dir)
     # The last 10,000 training pairs share no image with those before.
     train = {key: values[:50_000] for key, values in pairs["train"].items()}
@@ -72,6 +77,26 @@ def digit_pairs() -> dict[str, tuple[Any, dict[str, Any]]]:
             labels(scans.target[left], scans.target[right]),
         )
     return splits
+
+
+def one_label_each(splits: dict[str, Any]) -> dict[str, Any]:
+    """The same, with labels of one task for each training image."""
+    images, labelled = splits["train"]
+    turn = np.arange(len(images)) % len(labelled)
+    return {
+        **splits,
+        "train": (
+            images,
+            {
+                name: np.where(
+                    turn == number,
+                    values,
+                    np.float32("nan") if name == "sum" else -1,
+                )
+                for number, (name, values) in enumerate(labelled.items())
+            },
+        ),
+    }
 
 
 def split_digits(classes: Any) -> dict[str, Any]:
@@ -147,7 +172,7 @@ recipe = keras_mtl.Recipe(
         keras_mtl.Task("right", "multiclass", units=10),
         keras_mtl.Task("sum", "regression", unit="points"),
     ],
-    sources=("digits", "mnist", "fashion"),
+    sources=("digits", "disjoint", "mnist", "fashion"),
     load=load,
     build=build,
     optimizer=optimizer,

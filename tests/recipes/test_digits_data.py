@@ -114,3 +114,23 @@ def test_larger_pairs_are_shrunk_by_the_mean_of_3_by_3(page):
 def test_unprepared_mnist_is_named(page, tmp_path):
     with pytest.raises(FileNotFoundError, match="'mnist', which is not prep"):
         page["load"]("mnist", str(tmp_path))
+
+
+def test_disjoint_labels_are_those_of_one_task_each(page, splits):
+    images, labels = page["load"]("disjoint", None).train
+    whole_images, whole = splits.train
+    np.testing.assert_array_equal(images, whole_images)
+    there = np.stack(
+        [
+            labels["left"] != -1,
+            labels["right"] != -1,
+            ~np.isnan(labels["sum"]),
+        ]
+    )
+    np.testing.assert_array_equal(there.sum(axis=0), np.ones(len(images)))
+    assert set(there.sum(axis=1)) == {1333, 1334}
+    for row, name in zip(there, labels, strict=True):
+        np.testing.assert_array_equal(labels[name][row], whole[name][row])
+    for split in ("validation", "test"):
+        _, y = getattr(page["load"]("disjoint", None), split)
+        assert (y["left"] >= 0).all() and np.isfinite(y["sum"]).all()
