@@ -50,6 +50,9 @@ class Mixture:
         batches: `"mixed"`: each from all sources. `"single"`: each from one.
         steps_per_epoch: Batches in an epoch; by default as many as make one
             pass over all sources at proportional rates.
+        balance: For sources in arrays, by name: a task whose classes are drawn
+            equally often from the source, however rare they are in it.
+            Examples without a label of the task are not drawn.
         shuffle: Whether sources are gone through in random orders. That of a
             `tf.data.Dataset` is its own: shuffle it before.
         seed: Of all orders.
@@ -88,6 +91,7 @@ class Mixture:
         temperature: float | None = None,
         batches: str = "mixed",
         steps_per_epoch: int | None = None,
+        balance: Mapping[str, str] | None = None,
         shuffle: bool = True,
         seed: int = 0,
         shard: tuple[int, int] = (0, 1),
@@ -132,6 +136,10 @@ class Mixture:
         self.shuffle = shuffle
         self.seed = seed
         self.shard = shard
+        self._classes = {
+            self.names.index(name): self._members(name, task)
+            for name, task in _checked(balance or {}, self.names).items()
+        }
         self._tables = [
             {k: tf.constant(v) for k, v in (source.arrays or {}).items()}
             for source in self._sources
@@ -141,6 +149,29 @@ class Mixture:
         self.steps_per_epoch = max(whole // count, 1)
         self._logs: list[dict[str, float]] = []
         self._counts: list[Any] = []
+
+    def _members(self, name: str, task: str) -> list[Any]:
+        """The rows of each class of a task in a source."""
+        source = self._sources[self.names.index(name)]
+        if (
+            source.arrays is None
+            or f"y/{task}" not in source.arrays
+            or not self.tasks[task].classifies
+            or source.arrays[f"y/{task}"].ndim > 1
+        ):
+            raise ValueError(
+                f"`balance[{name!r}]` must be a task of classes that the "
+                "source, in arrays, has one label an example for. Received: "
+                f"{task!r}"
+            )
+        labels = source.arrays[f"y/{task}"]
+        there = labels[(labels >= 0) & (labels == labels)]  # not NaN
+        if there.size == 0:
+            raise ValueError(
+                f"`balance[{name!r}]` needs labels. Received: {task!r}, of "
+                "which the source has none."
+            )
+        return [np.flatnonzero(labels == one) for one in np.unique(there)]
 
     # ------------------------------------------------------------ planning
 
@@ -202,14 +233,28 @@ class Mixture:
         source = self._sources[number]
         if source.arrays is None:
             return drawn
-        passes, place = np.divmod(drawn, source.size)
+        if number not in self._classes:
+            return self._passes(np.arange(source.size), drawn, [number])
+        # Classes take turns; each is gone through in passes of its own.
+        classes = self._classes[number]
+        rows = np.empty_like(drawn)
+        for place, members in enumerate(classes):
+            now = drawn % len(classes) == place
+            rows[now] = self._passes(
+                members, drawn[now] // len(classes), [number, place]
+            )
+        return rows
+
+    def _passes(self, members: Any, drawn: Any, key: list[int]) -> Any:
+        """Members in one order drawn anew after another."""
+        passes, place = np.divmod(drawn, len(members))
         if not self.shuffle:
-            return place
+            return members[place]
         rows = np.empty_like(place)
         for one in np.unique(passes):
-            order = np.random.default_rng([self.seed, number, int(one)])
+            order = np.random.default_rng([self.seed, *key, int(one)])
             now = passes == one
-            rows[now] = order.permutation(source.size)[place[now]]
+            rows[now] = order.permutation(members)[place[now]]
         return rows
 
     # ------------------------------------------------------------- state
@@ -333,6 +378,18 @@ class Mixture:
                 for key, column in self._columns.items()
             }
         )
+
+
+def _checked(
+    balance: Mapping[str, str], names: tuple[str, ...]
+) -> Mapping[str, str]:
+    for name in balance:
+        if name not in names:
+            raise ValueError(
+                f"`balance` must name sources, of {list(names)}. Received: "
+                f"{name!r}"
+            )
+    return balance
 
 
 class _EpochFollower(keras.callbacks.Callback):

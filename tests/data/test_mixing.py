@@ -231,6 +231,30 @@ def test_a_stream_asks_for_the_epoch_whenever_it_begins():
         )
 
 
+def test_classes_of_a_source_are_drawn_equally_often():
+    labels = np.repeat([0, 1, 2, -1], [100, 15, 5, 30])
+    x = np.arange(150.0)[:, None]
+    mixture = Mixture(
+        {"rare": (x, {"a": labels}), "large": sources()["large"]},
+        TASKS,
+        batch_size=10,
+        rates={"rare": 0.5, "large": 0.5},
+        balance={"rare": "a"},
+        steps_per_epoch=30,
+    )
+    drawn_rows = drawn(mixture.dataset()).reshape(-1)
+    rows = drawn_rows[drawn_rows < 1000]
+    assert list(np.bincount(labels[rows])) == [50, 50, 50]
+    # Of each class, every member before any comes once more.
+    assert len(set(rows[labels[rows] == 0])) == 50
+    for one, size in ((1, 15), (2, 5)):
+        members = rows[labels[rows] == one]
+        passes = members[: 50 // size * size].reshape(-1, size)
+        assert all(len(set(members)) == size for members in passes)
+    second = drawn(mixture.dataset(1)).reshape(-1)
+    assert set(second[second < 100]) == set(range(100)) - set(rows)
+
+
 # ---------------------------------------------------------------- examples
 
 
@@ -369,6 +393,14 @@ BAD = {
     ),
     "batch size": ({"batch_size": 0}, "`batch_size` must be a positive"),
     "batches": ({"batches": "some"}, "`batches` must be 'mixed'.*'some'"),
+    "balance of no source": (
+        {"balance": {"onne": "a"}},
+        r"`balance` must name sources, of \['one'\].*'onne'",
+    ),
+    "balance by a regression": (
+        {"balance": {"one": "b"}},
+        r"`balance\['one'\]` must be a task of classes",
+    ),
     "shard": ({"shard": (2, 2)}, r"`shard` must be \(index, count\).*\(2, 2\)"),
 }
 
