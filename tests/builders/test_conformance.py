@@ -158,7 +158,17 @@ def test_variables_by_task_is_what_the_tape_says(case):
 
 
 @each_compiled
-@pytest.mark.parametrize("balancer", BALANCERS.values(), ids=BALANCERS)
+@pytest.mark.parametrize(
+    "balancer",
+    [
+        pytest.param(
+            balancer,
+            id=kind,
+            marks=pytest.mark.slow if kind in ("loss", "tracking") else (),
+        )
+        for kind, balancer in BALANCERS.items()
+    ],
+)
 def test_trains_with_a_method_of_each_contract(case, balancer):
     if balancer is not None and not case.shares:
         pytest.skip("the tasks share no variable to balance")
@@ -179,6 +189,7 @@ def test_trains_with_a_method_of_each_contract(case, balancer):
             assert not np.array_equal(before[v.path], np.array(v)), v.path
 
 
+@pytest.mark.slow
 @each_compiled
 def test_trains_under_xla(case):
     model = case.build()

@@ -18,6 +18,8 @@ from keras_mtl.heads import (
 )
 from keras_mtl.serving.session import open_session
 
+pytestmark = pytest.mark.slow  # each compiles a step of three dense tasks
+
 SIDE, CLASSES = 16, 3
 
 

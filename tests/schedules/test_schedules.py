@@ -183,7 +183,15 @@ def test_config_makes_the_same_schedule(case):
 
 
 @each_case
-@pytest.mark.parametrize("balancer", [None, "uncertainty", "mgda", "graddrop"])
+@pytest.mark.parametrize(
+    "balancer",
+    [
+        None,
+        "mgda",
+        pytest.param("uncertainty", marks=pytest.mark.slow),
+        pytest.param("graddrop", marks=pytest.mark.slow),
+    ],
+)
 def test_a_task_that_is_left_out_leaves_no_trace(case, balancer):
     # One batch an epoch, so that what an epoch left out did not move in it.
     model = model_of(case.make(), "adam", balancer)
