@@ -28,6 +28,8 @@ each_compiled = pytest.mark.parametrize(
         for case in CASES
     ],
 )
+# The contracts that every change is tried on; the others are slow.
+_FAST = ("none", "gradient", "coordinate")
 # One method of each contract.
 BALANCERS = {
     "none": None,
@@ -86,6 +88,7 @@ def test_outputs_are_the_tasks_in_float32(case):
         assert np.isfinite(y).all()
 
 
+@pytest.mark.slow
 @each_compiled
 def test_a_single_task_can_be_built_and_trained(case):
     task = case.tasks()[0]
@@ -164,7 +167,7 @@ def test_variables_by_task_is_what_the_tape_says(case):
         pytest.param(
             balancer,
             id=kind,
-            marks=pytest.mark.slow if kind in ("loss", "tracking") else (),
+            marks=() if kind in _FAST else pytest.mark.slow,
         )
         for kind, balancer in BALANCERS.items()
     ],
@@ -197,6 +200,7 @@ def test_trains_under_xla(case):
     assert np.isfinite(model.fit(*data(model), verbose=0).history["loss"][0])
 
 
+@pytest.mark.slow
 @each_compiled
 def test_trains_in_mixed_precision(case):
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -34,7 +34,7 @@ def test_all_ways_have_as_many_parameters_as_the_page_says(page):
     assert max(counts.values()) / min(counts.values()) < 1.035
     lines = [line.split() for line in page["__doc__"].splitlines()]
     for way, count in counts.items():
-        (line,) = [words for words in lines if words[:1] == [way]]
+        line = next(words for words in lines if words[:1] == [way])
         assert line[-1] == f"{count:,}"
 
 

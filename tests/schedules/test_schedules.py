@@ -284,6 +284,7 @@ def test_saved_and_resumed_it_goes_on_as_if_never_stopped(case, tmp_path):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
 
 
+@pytest.mark.slow
 @each_case
 def test_trains_under_xla(case):
     model = model_of(case.make(), "sgd", "mgda", jit_compile=True)
