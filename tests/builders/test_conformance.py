@@ -12,12 +12,9 @@ from keras_mtl import MultiTaskModel, builders
 
 from .cases import CASES
 
-each_case = pytest.mark.parametrize(
-    "case", CASES, ids=[case.test_id for case in CASES]
-)
 # The first row of each builder; the others are slow, for they compile a step.
 _FIRST = {case.name: case for case in reversed(CASES)}
-each_compiled = pytest.mark.parametrize(
+each_case = pytest.mark.parametrize(
     "case",
     [
         pytest.param(
@@ -89,7 +86,7 @@ def test_outputs_are_the_tasks_in_float32(case):
 
 
 @pytest.mark.slow
-@each_compiled
+@each_case
 def test_a_single_task_can_be_built_and_trained(case):
     task = case.tasks()[0]
     arguments = {
@@ -109,7 +106,7 @@ def test_a_single_task_can_be_built_and_trained(case):
     assert np.isfinite(model.fit(*data(model), verbose=0).history["loss"][0])
 
 
-@each_compiled
+@each_case
 def test_saved_loaded_and_trained_on(case, tmp_path):
     model = case.build()
     model.compile("adam", balancer="pcgrad" if case.shares else None)
@@ -160,7 +157,7 @@ def test_variables_by_task_is_what_the_tape_says(case):
     assert bool(several) == case.shares
 
 
-@each_compiled
+@each_case
 @pytest.mark.parametrize(
     "balancer",
     [
@@ -193,7 +190,7 @@ def test_trains_with_a_method_of_each_contract(case, balancer):
 
 
 @pytest.mark.slow
-@each_compiled
+@each_case
 def test_trains_under_xla(case):
     model = case.build()
     model.compile("adam", jit_compile=True)
@@ -201,7 +198,7 @@ def test_trains_under_xla(case):
 
 
 @pytest.mark.slow
-@each_compiled
+@each_case
 def test_trains_in_mixed_precision(case):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -214,7 +211,8 @@ def test_trains_in_mixed_precision(case):
     assert {y.dtype for y in model.output.values()} == {"float32"}
 
 
-@each_compiled
+@pytest.mark.slow
+@each_case
 def test_exported_it_gives_what_predict_gives(case, tmp_path):
     model = case.build()
     path = keras_mtl.export(model, tmp_path / "exported")
