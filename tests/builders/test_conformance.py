@@ -25,8 +25,8 @@ each_case = pytest.mark.parametrize(
         for case in CASES
     ],
 )
-# The contracts that every change is tried on; the others are slow.
-_FAST = ("none", "gradient", "coordinate")
+# What every change is tried on; the others are slow.
+_FAST = ("none", "gradient")
 # One method of each contract.
 BALANCERS = {
     "none": None,
@@ -106,6 +106,7 @@ def test_a_single_task_can_be_built_and_trained(case):
     assert np.isfinite(model.fit(*data(model), verbose=0).history["loss"][0])
 
 
+@pytest.mark.slow
 @each_case
 def test_saved_loaded_and_trained_on(case, tmp_path):
     model = case.build()
