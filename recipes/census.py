@@ -17,8 +17,7 @@ Sharing does not help measurably, nor does it harm: one model for both tasks
 does as well as two, at half of their parameters, and no way of sharing stands
 out by more than a seed does. Published neighbours (.9148 and .9754 shared
 bottom, .9161 and .9764 PLE) are lower; their columns and budgets are not known.
-On two CPU cores an epoch takes 6 to 12 seconds. `benchmarks/results/census`
-has the figures and the versions.
+`benchmarks/results/census` has the figures and the versions.
 
 The tasks are those of the paper on MMoE (Ma et al., KDD 2018): does the income
 exceed $50,000, and was the person never married? The data is the Current

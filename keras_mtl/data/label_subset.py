@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_mtl.data.sources import MISSING_CLASS
 from keras_mtl.tasks import Task, TaskSet
+from keras_mtl.tasks.kinds import MISSING_CLASS
 from keras_mtl.tasks.task_set import check_keys
 
 

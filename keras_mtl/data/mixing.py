@@ -260,16 +260,19 @@ class Mixture:
     # ------------------------------------------------------------- state
 
     def observe(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Tells the logs of an epoch that has ended, for adaptive rates."""
-        if epoch != len(self._logs):
-            if not self.rates.adaptive:
-                return
-            raise ValueError(
-                f"The logs of epoch {len(self._logs)} are wanted next. "
-                f"Received: those of epoch {epoch}. A run that is resumed "
-                "needs `restore(state)` with the mixture's state."
-            )
+        """Tells the logs of an epoch that has ended, for adaptive rates.
+
+        What was told of this epoch and later ones before is forgotten.
+        """
+        if not self.rates.adaptive:
+            return
+        self._forget_from(epoch)
         self._logs.append({k: float(v) for k, v in logs.items()})
+
+    def _forget_from(self, epoch: int) -> None:
+        """Forgets logs from an epoch on, and what was planned by them."""
+        del self._logs[epoch:]
+        del self._counts[epoch + 1 :]
 
     def state(self) -> dict[str, Any]:
         """What a new mixture of the same arguments needs to go on, for JSON."""
@@ -327,6 +330,8 @@ class Mixture:
         Args:
             initial_epoch: The epoch that `fit` begins with.
         """
+        if self.rates.adaptive:
+            self._forget_from(initial_epoch)
         self._counts_of(initial_epoch)  # what cannot be planned fails here
         follower = _EpochFollower(self, initial_epoch)
         return self.stream(lambda: follower.epoch), follower

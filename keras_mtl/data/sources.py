@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mtl.tasks import Task, TaskSet
+from keras_mtl.tasks.kinds import KINDS, MISSING_CLASS
 from keras_mtl.tasks.task_set import check_keys
-
-MISSING_CLASS = -1
 
 # Examples are flat while they are mixed: "x" or "x/<input>", "y/<task>",
 # "weight/<task>".
@@ -242,7 +241,7 @@ def _dtype_and_missing(
 
 def _check_range(source: str, task: Task, labels: Any) -> None:
     """Holds class indices against the number of classes."""
-    if task.kind != "multiclass" or task.units is None or labels.ndim == 0:
+    if not KINDS[task.kind].indexed or task.units is None:
         return
     there = labels != MISSING_CLASS
     if labels.dtype.kind == "f":

@@ -8,6 +8,9 @@ import keras
 
 from keras_mtl import heads
 
+# The label of a class that is missing.
+MISSING_CLASS = -1
+
 
 @dataclass(frozen=True)
 class Kind:

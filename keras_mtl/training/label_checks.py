@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mtl.heads import GaussianLoss, OrdinalLoss, QuantileLoss
 from keras_mtl.tasks import Task
-from keras_mtl.training.losses import MISSING_CLASS
+from keras_mtl.tasks.kinds import MISSING_CLASS
 
 # Losses that want a distribution over the units of the output.
 _ON_ROWS = (

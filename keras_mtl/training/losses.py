@@ -8,8 +8,7 @@ import keras
 from keras import ops
 
 from keras_mtl.tasks import Task
-
-MISSING_CLASS = -1
+from keras_mtl.tasks.kinds import MISSING_CLASS
 
 
 @dataclass

@@ -93,6 +93,12 @@ def test_adaptive_rates_follow_the_logs_of_fit():
     ratio = [logs[f"val_{t}_loss"][1] / logs[f"val_{t}_loss"][0] for t in "ab"]
     expected = round(96 * ratio[0] / sum(ratio))
     assert mixed.counts(2)["numbers"] == expected
+    # Another fit from the start forgets what the first one saw.
+    again = model_of()
+    same = again.fit(
+        mixed, epochs=3, validation_data=VALIDATION, verbose=0
+    ).history
+    np.testing.assert_allclose(same["val_a_loss"], logs["val_a_loss"], 1e-5)
     with pytest.raises(ValueError, match="rates of epoch 3 depend on logs"):
         model.fit(
             mixture(rates=rule),
