@@ -11,6 +11,7 @@ from keras_mtl._version import __version__
 _HOMES = {
     "MultiTaskModel": "keras_mtl.training",
     "Recipe": "keras_mtl.recipe",
+    "Score": "keras_mtl.recipe",
     "Splits": "keras_mtl.recipe",
     "Task": "keras_mtl.tasks",
     "TaskSet": "keras_mtl.tasks",
@@ -24,6 +25,7 @@ _HOMES = {
     "metrics": "keras_mtl.metrics",
     "plot_sharing": "keras_mtl.analysis",
     "schedules": "keras_mtl.schedules",
+    "tuner": "keras_mtl.tuner",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

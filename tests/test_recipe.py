@@ -3,7 +3,7 @@ import textwrap
 
 import pytest
 
-from keras_mtl.recipe import Recipe, load_recipe
+from keras_mtl.recipe import Recipe, Score, load_recipe
 from keras_mtl.tasks import Task, TaskSet
 
 
@@ -50,6 +50,44 @@ def test_a_recipe_without_ways_of_sharing_lets_nobody_choose():
         recipe.sharing("mmoe")
 
 
+def measure(model, x, truth):
+    return 1.0
+
+
+def test_a_source_may_be_labelled_for_some_tasks():
+    score = Score("map", "max", measure)
+    recipe = Recipe(
+        "demo",
+        [Task("t", "binary"), Task("u", "binary")],
+        load,
+        build,
+        sources={"both": ["t", "u"], "one": ["u"]},
+        scores={"t": [score]},
+    )
+    assert recipe.source() == "both"
+    assert list(recipe.for_source("both").tasks) == ["t", "u"]
+    assert recipe.for_source("both").scores == {"t": [score]}
+    one = recipe.for_source("one")
+    assert (list(one.tasks), one.scores) == (["u"], {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("", "max", measure), "`name` of a score"),
+        (("map", "up", measure), "`direction` of score 'map'.*'up'"),
+        (("map", "max", 3), "`function of score map`.*must be a function"),
+        (
+            ("map", "max", lambda x: 1),
+            r"called as function of score map\(model, x, truth\)",
+        ),
+    ],
+)
+def test_scores_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Score(*arguments)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -69,6 +107,17 @@ def test_a_recipe_without_ways_of_sharing_lets_nobody_choose():
         ),
         ({"sharings": ("mmoe", "mmoe")}, "must be different names"),
         ({"sources": ()}, "`sources` of a recipe must hold at least one"),
+        (
+            {"sources": {"one": ["u"]}},
+            r"`sources\['one'\]` has keys that name no task: \['u'\]",
+        ),
+        (
+            {"scores": {"u": []}},
+            r"`scores` has keys that name no task: \['u'\]",
+        ),
+        ({"scores": {"t": ["map"]}}, "must be a list of keras_mtl.Score"),
+        ({"pictures": lambda model: {}}, r"pictures\(model, x, truth\)"),
+        ({"deploy": lambda: None}, r"called as deploy\(model\)"),
     ],
 )
 def test_arguments_are_checked(changes, message):

@@ -1,6 +1,8 @@
 """Does sharing help? One shared model against a model for each task."""
 
+import contextlib
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,29 +11,37 @@ from typing import Any
 import keras
 
 from keras_mtl import _files
+from keras_mtl.analysis.cells import MODEL, Cell, Cells, NewCell
 from keras_mtl.analysis.report import write_report
 from keras_mtl.analysis.results import (
     EQUAL,
     SINGLE,
     Comparison,
-    Metric,
+    Failure,
     Training,
     to_json,
 )
-from keras_mtl.analysis.run_directory import describe_run, new_run
+from keras_mtl.analysis.run_directory import (
+    describe_run,
+    new_run,
+    package_versions,
+)
 from keras_mtl.analysis.timing import time_inference
 from keras_mtl.analysis.training import (
     evaluate,
     first_batch,
+    inputs_and_truth,
+    judged,
+    judging_metrics,
     load_splits,
     named_balancers,
+    other_metrics,
     train_once,
 )
 from keras_mtl.callbacks import TaskTensorBoard
 from keras_mtl.recipe import Recipe, Splits
 from keras_mtl.tasks import TaskSet
-
-MODEL = "model.keras"
+from keras_mtl.training.backends.tensorflow.flops import forward_flops
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,8 @@ def compare(
     epochs: int | None = None,
     balancers: Iterable[Any] | None = None,
     sharings: Iterable[str] | None = None,
+    grid: bool = False,
+    fresh: bool = False,
     out: str | Path = "runs",
     origin: Mapping[str, Any] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -77,6 +89,13 @@ def compare(
     model of the first seed is kept. Single tasks are built in the recipe's
     first way, whatever is compared.
 
+    A training that fails is recorded with its reason, and its method is left
+    out; the others are not lost. Finished trainings of a recipe that was
+    loaded from a file are kept in `<out>/<recipe>/cells`, so that a comparison
+    that was interrupted, or that has one more method or seed, trains only
+    what is missing. They depend on the text of the recipe's file, on where its
+    data comes from and on versions, not on what else the file imports.
+
     The run's directory, `<out>/<recipe>/<time>`, appears when all is done. It
     holds `config.json`, `results.json`, `results.csv`, `report.html`,
     `report.png`, `model.keras` and `tensorboard/`.
@@ -89,6 +108,9 @@ def compare(
         epochs: By default the recipe's.
         balancers: Names, configs or instances; by default the recipe's.
         sharings: Some of the recipe's ways of sharing; by default all.
+        grid: Whether to train with each balancer in each way of sharing, and
+            not in the first alone.
+        fresh: Whether to train everything anew.
         out: Where runs are kept.
         origin: More to record in `config.json`: command, file.
         on_progress: Called before every training and after every epoch.
@@ -98,6 +120,7 @@ def compare(
 
     Raises:
         ValueError: An argument, the recipe or its data does not suit.
+            Said at once if the first training fails.
         OSError: The run's directory cannot be written; said before training.
 
     Example:
@@ -106,6 +129,7 @@ def compare(
     'Sharing helped: …'
     """
     source = recipe.source(source)
+    recipe = recipe.for_source(source)
     epochs = recipe.epochs if epochs is None else epochs
     for argument, value in (("seeds", seeds), ("epochs", epochs)):
         if value < 1:
@@ -121,13 +145,22 @@ def compare(
         [None, *(recipe.balancers if balancers is None else balancers)]
     )
     ways = _ways(recipe, sharings)
-    methods = _methods(ways, named)
+    methods = _methods(ways, named, grid)
+    settings = {
+        "source": source,
+        "data_dir": data_dir and str(data_dir),
+        "epochs": epochs,
+    }
     run = new_run(out, recipe)
-    with _files.staged_directory(run) as staged:
+    with (
+        _files.staged_directory(run) as staged,
+        _open_cells(recipe, settings, run, fresh) as cells,
+    ):
         splits = load_splits(recipe, source, data_dir)
         plan = list(_plan(recipe, methods, seeds))
-        trainings: list[Training] = []
-        models: dict[tuple[str, ...], Any] = {}  # of the first seed
+        found: dict[_Step, Cell] = {}
+        failures: list[Failure] = []
+        reused = 0
         for number, step in enumerate(plan):
 
             def report(
@@ -146,66 +179,93 @@ def compare(
                     )
 
             report(0)
-            model, training = _train(
-                recipe, splits, step, epochs, staged / "tensorboard", report
-            )
-            trainings.append(training)
-            if step.seed == 0:
-                models[step.key] = model
-        optimizer = keras.optimizers.serialize(model.optimizer)
+            if cell := cells.find(step.settings):
+                reused += 1
+                report(epochs)
+            else:
+                try:
+                    with cells.new(step.settings) as new:
+                        _train(recipe, splits, step, epochs, new, report)
+                except Exception as error:
+                    if not found or isinstance(error, OSError):
+                        raise  # likely to be wrong everywhere
+                    failures.append(Failure(step.label, step.seed, str(error)))
+                    continue
+                cell = cells.find(step.settings)
+                assert cell is not None
+            found[step] = cell
+            cell.copy_logs(staged / "tensorboard" / step.log_directory)
+        done = _complete(plan, found, failures)
+        first = {step.key: cell for step, cell in done.items() if not step.seed}
         comparison = Comparison(
             recipe=recipe.name,
             description=recipe.description,
             source=source,
             epochs=epochs,
             batch_size=recipe.batch_size,
-            metrics={
-                name: Metric(
-                    task.monitor.removeprefix(f"{name}_"),
-                    task.direction,
-                    task.unit,
-                )
-                for name, task in recipe.tasks.items()
-            },
-            trainings=trainings,
+            metrics=judging_metrics(recipe),
+            others=other_metrics(recipe),
+            trainings=[cell.training for cell in done.values()],
+            failures=failures,
             config=describe_run(
                 recipe,
                 {
-                    "source": source,
-                    "data_dir": data_dir and str(data_dir),
+                    **settings,
                     "seeds": list(range(seeds)),
-                    "epochs": epochs,
-                    "optimizer": optimizer,
                     "sharings": ways,
                     "balancers": named,
+                    "grid": grid,
+                    "trainings_reused": reused,
                 },
                 origin,
             ),
         )
-        shared = models[(comparison.chosen, *recipe.tasks)]
+        chosen = first[(comparison.chosen, *recipe.tasks)].model
+        shared = keras.models.load_model(chosen)
+        comparison.config["optimizer"] = keras.optimizers.serialize(
+            shared.optimizer
+        )
         comparison = dataclasses.replace(
             comparison,
             inference=time_inference(
                 shared,
-                [models[(SINGLE, task)] for task in recipe.tasks],
+                [
+                    keras.models.load_model(first[(SINGLE, task)].model)
+                    for task in recipe.tasks
+                ],
                 first_batch(splits.test, recipe.batch_size),
                 recipe.batch_size,
             ),
         )
-        shared.save(staged / MODEL)
-        write_comparison(comparison, staged)
+        shutil.copyfile(chosen, staged / MODEL)
+        pictures = (
+            recipe.pictures(shared, *inputs_and_truth(splits, "test"))
+            if recipe.pictures
+            else {}
+        )
+        write_comparison(comparison, staged, pictures)
     return comparison, run
 
 
-def write_comparison(comparison: Comparison, directory: Path) -> None:
-    """Writes results and report files into a directory."""
+def write_comparison(
+    comparison: Comparison,
+    directory: Path,
+    pictures: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes results and report files into a directory.
+
+    Args:
+        comparison: What was found.
+        directory: Where to write.
+        pictures: Matplotlib figures of predictions, by title.
+    """
     _files.write_text(directory / "config.json", to_json(comparison.config))
     _files.write_text(directory / "results.json", comparison.to_json())
     _files.write_text(directory / "results.csv", comparison.to_csv())
-    write_report(comparison, directory)
+    write_report(comparison, directory, pictures)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Step:
     method: str
     sharing: str | None
@@ -223,6 +283,56 @@ class _Step:
             return f"{self.method} {next(iter(self.tasks))}"
         return self.method
 
+    @property
+    def log_directory(self) -> str:
+        words = "".join(c if c.isalnum() else " " for c in self.label).split()
+        return f"seed-{self.seed}/{'-'.join(words)}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its training depends on, beside what is common to all."""
+        return {
+            "method": self.method,
+            "sharing": self.sharing,
+            "balancer": self.balancer,
+            "tasks": list(self.tasks),
+            "seed": self.seed,
+        }
+
+
+@contextlib.contextmanager
+def _open_cells(
+    recipe: Recipe, settings: Mapping[str, Any], run: Path, fresh: bool
+) -> Iterator[Cells]:
+    """Where trainings are kept: for good only if it is known what made them."""
+    if recipe.file is None or fresh:
+        with _files.hidden_directory(run) as directory:
+            yield Cells(directory, settings)
+        return
+    made_from = {
+        **settings,
+        "recipe": recipe.file.read_text("utf-8"),
+        "batch_size": recipe.batch_size,
+        "versions": package_versions(),
+    }
+    yield Cells(run.parent / "cells", made_from)
+
+
+def _complete(
+    plan: list[_Step], found: dict[_Step, Cell], failures: list[Failure]
+) -> dict[_Step, Cell]:
+    """The trainings of the methods of which none has failed."""
+    failed = {step.method for step in plan if step not in found}
+    done = {s: cell for s, cell in found.items() if s.method not in failed}
+    if SINGLE in failed or {step.method for step in done} <= {SINGLE}:
+        first = failures[0]
+        raise ValueError(
+            "Nothing is left to compare, because trainings failed: "
+            f"{', '.join(f'{f.label}, seed {f.seed}' for f in failures)}. "
+            f"The first because of: {first.reason}"
+        )
+    return done
+
 
 def _ways(recipe: Recipe, sharings: Iterable[str] | None) -> list[str]:
     """The ways of sharing to compare; none where nothing is to choose."""
@@ -236,7 +346,7 @@ def _ways(recipe: Recipe, sharings: Iterable[str] | None) -> list[str]:
 
 
 def _methods(
-    ways: list[str], named: Mapping[str, Any]
+    ways: list[str], named: Mapping[str, Any], grid: bool
 ) -> dict[str, tuple[str | None, Any]]:
     """Sharing and balancer of each method, by its name.
 
@@ -247,7 +357,14 @@ def _methods(
     if len(ways) < 2:
         return methods
     equal = methods.pop(EQUAL)[1]
-    return {way: (way, equal) for way in ways} | methods
+    plain = {way: (way, equal) for way in ways}
+    if not grid:
+        return plain | methods
+    return plain | {
+        f"{way}, {name}": (way, config)
+        for way in ways
+        for name, (_, config) in methods.items()
+    }
 
 
 def _plan(
@@ -266,10 +383,9 @@ def _train(
     splits: Splits,
     step: _Step,
     epochs: int,
-    log_dir: Path,
+    cell: NewCell,
     report: Callable[[int], None],
-) -> tuple[Any, Training]:
-    logs = log_dir / f"seed-{step.seed}" / step.label.replace(" ", "-")
+) -> None:
     model, history, seconds = train_once(
         recipe,
         splits,
@@ -278,26 +394,30 @@ def _train(
         seed=step.seed,
         epochs=epochs,
         callbacks=[
-            TaskTensorBoard(logs),
+            TaskTensorBoard(cell.logs),
             keras.callbacks.LambdaCallback(
                 on_epoch_end=lambda epoch, logs: report(epoch + 1)
             ),
         ],
         sharing=step.sharing,
     )
-    scores = {
-        split: evaluate(
-            model, getattr(splits, split), step.tasks, recipe.batch_size
-        )
+    measures = {
+        split: evaluate(model, recipe, splits, split, step.tasks)
         for split in ("validation", "test")
     }
-    return model, Training(
+    metrics = judging_metrics(recipe)
+    bare = keras.Model(model.inputs, model.outputs)
+    training = Training(
         method=step.method,
         tasks=tuple(step.tasks),
         seed=step.seed,
         seconds=seconds,
-        parameters=keras.Model(model.inputs, model.outputs).count_params(),
+        parameters=bare.count_params(),
+        operations=forward_flops(bare),
         history=history,
         sharing=step.sharing,
-        **scores,
+        validation=judged(measures["validation"], metrics),
+        test=judged(measures["test"], metrics),
+        measures=measures["test"],
     )
+    cell.keep(training, None if step.seed else model)

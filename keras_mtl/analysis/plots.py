@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_mtl.analysis.results import SINGLE, Comparison
+from keras_mtl.analysis.results import SINGLE, Comparison, Metric
 from keras_mtl.analysis.verdict import signed
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; grey is for
@@ -73,6 +73,12 @@ def learning_curves(comparison: Comparison) -> Figure:
     for axes, (task, metric) in zip(
         panels, comparison.metrics.items(), strict=True
     ):
+        if not any(
+            f"val_{task}_{metric.name}" in t.history
+            for t in comparison.trainings
+        ):
+            # A score that is taken after training alone.
+            metric = Metric("loss", "min")
         for method in comparison.methods:
             _band(
                 axes,

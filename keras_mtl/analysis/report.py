@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,27 @@ from matplotlib.figure import Figure
 from keras_mtl import _files
 from keras_mtl.analysis import plots
 from keras_mtl.analysis.results import SINGLE, Comparison, Spread
-from keras_mtl.analysis.verdict import RULE, percent, verdict
+from keras_mtl.analysis.verdict import RULE, percent, signed, verdict
 
 REPORT = "report.html"
 PICTURE = "report.png"
 
 
-def write_report(comparison: Comparison, directory: Path) -> None:
+def write_report(
+    comparison: Comparison,
+    directory: Path,
+    pictures: Mapping[str, Figure] | None = None,
+) -> None:
     """Writes `report.html` and `report.png` into a directory."""
     picture = io.BytesIO()
     plots.bars(comparison).savefig(picture, format="png", dpi=150)
     _files.write_bytes(directory / PICTURE, picture.getvalue())
-    _files.write_text(directory / REPORT, render(comparison))
+    _files.write_text(directory / REPORT, render(comparison, pictures))
 
 
-def render(comparison: Comparison) -> str:
+def render(
+    comparison: Comparison, pictures: Mapping[str, Figure] | None = None
+) -> str:
     """The HTML of the report."""
     environment = jinja2.Environment(
         autoescape=True,
@@ -38,6 +45,9 @@ def render(comparison: Comparison) -> str:
     environment.filters["spread"] = format_spread
     environment.filters["percent"] = percent
     environment.filters["milliseconds"] = _milliseconds
+    environment.filters["interval"] = format_interval
+    environment.filters["p_value"] = format_p
+    environment.filters["operations"] = format_operations
     text = Path(__file__).with_name(REPORT).read_text(encoding="utf-8")
     return environment.from_string(text).render(
         comparison=comparison,
@@ -52,6 +62,9 @@ def render(comparison: Comparison) -> str:
         curves=_image(plots.learning_curves(comparison)),
         weights=_image(plots.task_weights(comparison)),
         cosine=_image(plots.smallest_cosine(comparison)),
+        pictures={
+            title: _photo(each) for title, each in (pictures or {}).items()
+        },
     )
 
 
@@ -66,6 +79,30 @@ def format_spread(spread: Spread, digits: int = 4) -> str:
     if math.isnan(spread.sd):
         return text
     return f"{text} ± {spread.sd:.{decimals}f}"
+
+
+def format_interval(ends: tuple[float, float]) -> str:
+    """Such as "−0.3 to +1.2 %"."""
+    if math.isnan(ends[0]):
+        return "unknown"
+    return f"{signed(ends[0])} to {signed(ends[1])} %"
+
+
+def format_p(value: float) -> str:
+    """With two digits; nothing where there is no test."""
+    if math.isnan(value):
+        return ""
+    return f"{value:.2f}" if value >= 0.01 else f"{value:.1g}"
+
+
+def format_operations(count: int | None) -> str:
+    """Such as "1.25 M"."""
+    if count is None:
+        return "unknown"
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {letter}"
+    return str(count)
 
 
 def _milliseconds(quartiles: tuple[float, float, float]) -> str:
@@ -101,6 +138,13 @@ def _optimizer(config: dict[str, Any]) -> str:
     if isinstance(rate, (int, float)):
         return f"{name} with learning rate {rate:.3g}"
     return name
+
+
+def _photo(figure: Figure) -> str:
+    """A picture of pixels as a data URI."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110, bbox_inches="tight")
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def _image(figure: Figure | None) -> str | None:

@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_mtl.analysis.significance import holm, interval, paired_p, ranks
 from keras_mtl.metrics import delta_m, task_deltas
 
 SINGLE = "single-task"
@@ -32,7 +34,7 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """The metric that a task is judged by."""
+    """One measure of a task; `unit` is what it is measured in, if known."""
 
     name: str
     direction: str
@@ -40,13 +42,8 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """With its unit, if it is in that of the labels."""
-        same_unit = self.name in ("mae", "rmse", "mean_absolute_error")
-        return (
-            f"{self.name} ({self.unit})"
-            if self.unit and same_unit
-            else (self.name)
-        )
+        """With its unit, if it has one."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,10 @@ class Training:
         history: The logs of each epoch, as `fit` returns them.
         sharing: The way of sharing; None for single-task models, and where
             the recipe names none.
+        measures: Everything else that was measured on test data, as
+            `{task}_{measure}`.
+        operations: Floating-point operations of a forward pass of one
+            example; None if unknown.
     """
 
     method: str
@@ -76,6 +77,8 @@ class Training:
     parameters: int
     history: dict[str, list[float]]
     sharing: str | None = None
+    measures: dict[str, float] = field(default_factory=dict)
+    operations: int | None = None
 
     @property
     def label(self) -> str:
@@ -83,6 +86,15 @@ class Training:
         if self.method == SINGLE:
             return f"{self.method} {self.tasks[0]}"
         return self.method
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A training that failed, and why."""
+
+    label: str
+    seed: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -111,10 +123,18 @@ class Summary:
         deltas: Relative change against single-task models in percent, by
             task; above 0 is better.
         delta_m: The mean of the deltas over the tasks, on test data.
+        interval: The 95 % confidence interval of Δm, by Student.
+        p_value: Of Δm being that of the single-task models, by a t-test of
+            pairs of the same seed, adjusted by Holm for the number of
+            methods.
+        rank: Among all methods, 1 for the best, mean over tasks and seeds.
         validation_delta_m: The same on validation data; models are chosen
             by it.
         seconds: Training time of all tasks.
         parameters: Weights for all tasks.
+        operations: Floating-point operations of a forward pass of one
+            example, all tasks; None if unknown.
+        others: What else was measured on test data, as `{task}_{measure}`.
     """
 
     method: str
@@ -124,6 +144,11 @@ class Summary:
     validation_delta_m: Spread
     seconds: Spread
     parameters: int
+    interval: tuple[float, float]
+    p_value: float
+    rank: float
+    operations: int | None = None
+    others: dict[str, Spread] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -140,6 +165,8 @@ class Comparison:
         trainings: Of all methods and seeds.
         inference: Times of `chosen` and of the single-task models.
         config: All that is needed to repeat it.
+        others: What else each task is measured by.
+        failures: Trainings that failed. Their methods are left out.
     """
 
     recipe: str
@@ -151,6 +178,8 @@ class Comparison:
     trainings: list[Training]
     inference: Inference | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, list[Metric]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
 
     @property
     def seeds(self) -> list[int]:
@@ -188,8 +217,8 @@ class Comparison:
 
     def summary(self, method: str) -> Summary:
         """A method over all seeds."""
-        test, deltas, delta_m_ = self._score("test", method)
-        validation_delta_m = self._score("validation", method)[2]
+        test, deltas, by_seeds = self._score("test", method)
+        on_validation = self._score("validation", method)[2]
         by_seed = [
             [t for t in self.trainings if (t.method, t.seed) == (method, seed)]
             for seed in self.seeds
@@ -198,10 +227,23 @@ class Comparison:
             method=method,
             test=test,
             deltas=deltas,
-            delta_m=delta_m_,
-            validation_delta_m=validation_delta_m,
+            delta_m=Spread.of(by_seeds),
+            validation_delta_m=Spread.of(on_validation),
+            interval=interval(by_seeds),
+            p_value=self._p_values().get(method, math.nan),
+            rank=self._ranks()[method],
             seconds=Spread.of(sum(t.seconds for t in g) for g in by_seed),
             parameters=sum(t.parameters for t in by_seed[0]),
+            operations=None
+            if any(t.operations is None for t in by_seed[0])
+            else sum(t.operations or 0 for t in by_seed[0]),
+            others={
+                key: Spread.of(
+                    t.measures[key] for t in chain(*by_seed) if task in t.tasks
+                )
+                for task, metrics in self.others.items()
+                for key in (f"{task}_{metric.name}" for metric in metrics)
+            },
         )
 
     def summaries(self) -> list[Summary]:
@@ -210,8 +252,8 @@ class Comparison:
 
     def _score(
         self, split: str, method: str
-    ) -> tuple[dict[str, Spread], dict[str, Spread], Spread]:
-        """Metrics and deltas by task, and Δm, on one split."""
+    ) -> tuple[dict[str, Spread], dict[str, Spread], list[float]]:
+        """Metrics and deltas by task, and Δm of each seed, on one split."""
         scores = self._by_seed(split, method)
         singles = self._by_seed(split, SINGLE)
         baseline = {
@@ -223,8 +265,29 @@ class Comparison:
         return (
             {k: Spread.of(s[k] for s in scores) for k in self.metrics},
             {k: Spread.of(d[k] for d in deltas) for k in self.metrics},
-            Spread.of(delta_m(s, baseline, directions) for s in scores),
+            [delta_m(s, baseline, directions) for s in scores],
         )
+
+    def _p_values(self) -> dict[str, float]:
+        single = self._score("test", SINGLE)[2]
+        return holm(
+            {
+                method: paired_p(self._score("test", method)[2], single)
+                for method in self.methods
+                if method != SINGLE
+            }
+        )
+
+    def _ranks(self) -> dict[str, float]:
+        scores = {m: self._by_seed("test", m) for m in self.methods}
+        found = [
+            ranks({m: s[seed][task] for m, s in scores.items()}, how.direction)
+            for seed in range(len(self.seeds))
+            for task, how in self.metrics.items()
+        ]
+        return {
+            m: float(np.mean([rank[m] for rank in found])) for m in self.methods
+        }
 
     def _by_seed(self, split: str, method: str) -> list[dict[str, float]]:
         """The metric of every task, for each seed."""
@@ -246,15 +309,20 @@ class Comparison:
             "batch_size": self.batch_size,
             "seeds": self.seeds,
             "metrics": {k: asdict(m) for k, m in self.metrics.items()},
+            "other_metrics": {
+                task: [asdict(m) for m in metrics]
+                for task, metrics in self.others.items()
+            },
             "chosen": self.chosen,
             "summaries": [_plain(s) for s in self.summaries()],
+            "failures": [asdict(f) for f in self.failures],
             "inference_seconds": self.inference and asdict(self.inference),
             "trainings": [asdict(t) for t in self.trainings],
         }
         return to_json(record)
 
     def to_csv(self) -> str:
-        """One line for each model, seed and task."""
+        """One line for each model, seed, task and measure."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(
@@ -266,22 +334,26 @@ class Comparison:
         )
         for t in self.trainings:
             for task in t.tasks:
-                metric = self.metrics[task]
-                writer.writerow(
-                    [
-                        t.method,
-                        t.seed,
-                        task,
-                        metric.name,
-                        metric.direction,
-                        t.validation[task],
-                        t.test[task],
-                        t.seconds,
-                        t.parameters,
-                        self.epochs,
-                        t.sharing,
-                    ]
-                )
+                judging = self.metrics[task]
+                for metric in (judging, *self.others.get(task, ())):
+                    judges = metric is judging
+                    writer.writerow(
+                        [
+                            t.method,
+                            t.seed,
+                            task,
+                            metric.name,
+                            metric.direction,
+                            t.validation[task] if judges else "",
+                            t.test[task]
+                            if judges
+                            else t.measures[f"{task}_{metric.name}"],
+                            t.seconds,
+                            t.parameters,
+                            self.epochs,
+                            t.sharing,
+                        ]
+                    )
         return out.getvalue()
 
 

@@ -50,14 +50,15 @@ def describe_run(
         "versions": {
             "python": sys.version.split()[0],
             "keras_mtl": __version__,
-            **_versions(),
+            **package_versions(),
         },
         "machine": f"{platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} CPUs",
     }
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions of what a training depends on."""
     found = {}
     for package in _PACKAGES:
         try:

@@ -9,9 +9,10 @@ import keras_tuner
 
 from keras_mtl import balancers
 from keras_mtl.analysis.batches import Batches
-from keras_mtl.analysis.results import EQUAL
-from keras_mtl.recipe import Recipe, Splits
-from keras_mtl.tasks import TaskSet
+from keras_mtl.analysis.results import EQUAL, Metric
+from keras_mtl.recipe import Recipe, Score, Splits
+from keras_mtl.tasks import Task, TaskSet
+from keras_mtl.tasks.task import metric_direction, metric_name
 from keras_mtl.tasks.task_set import check_keys
 from keras_mtl.training import MultiTaskModel
 
@@ -124,18 +125,92 @@ def train_once(
 
 
 def evaluate(
-    model: MultiTaskModel, data: Any, tasks: TaskSet, batch_size: int
+    model: MultiTaskModel,
+    recipe: Recipe,
+    splits: Splits,
+    split: str,
+    tasks: TaskSet,
 ) -> dict[str, float]:
-    """The judging metric of each task on one of the splits."""
-    data = _for_tasks(data, tasks)
+    """Every measure of some tasks on one of the splits.
+
+    Args:
+        model: Trained.
+        recipe: Has the scores and the batch size.
+        splits: From `load_splits`.
+        split: `"validation"` or `"test"`.
+        tasks: Those of the model.
+
+    Returns:
+        Losses, Keras metrics and scores, as `{task}_{measure}`.
+
+    Raises:
+        ValueError: A score fails; the message tells which.
+    """
+    data = _for_tasks(getattr(splits, split), tasks)
     if isinstance(data, tuple):
-        x, y = data
         logs = model.evaluate(
-            x, y, batch_size=batch_size, return_dict=True, verbose=0
+            *data, batch_size=recipe.batch_size, return_dict=True, verbose=0
         )
     else:
         logs = model.evaluate(data, return_dict=True, verbose=0)
-    return {name: float(logs[task.monitor]) for name, task in tasks.items()}
+    measures = {k: float(v) for k, v in logs.items() if k != "loss"}
+    for name in tasks:
+        for score in recipe.scores.get(name, ()):
+            try:
+                value = float(
+                    score.function(model, *inputs_and_truth(splits, split))
+                )
+            except Exception as error:
+                raise ValueError(
+                    f"Score {score.name!r} of task {name!r} failed on "
+                    f"{split} data: {type(error).__name__}: {error}"
+                ) from error
+            measures[f"{name}_{score.name}"] = value
+    return measures
+
+
+def judging_metrics(recipe: Recipe) -> dict[str, Metric]:
+    """What each task is judged by: its first score, else its first metric."""
+    return {
+        name: _score_metric(scores[0])
+        if (scores := recipe.scores.get(name))
+        else _keras_metric(task, task.monitor.removeprefix(f"{name}_"))
+        for name, task in recipe.tasks.items()
+    }
+
+
+def other_metrics(recipe: Recipe) -> dict[str, list[Metric]]:
+    """What else is measured of each task: scores, then Keras metrics."""
+    judging = judging_metrics(recipe)
+    found = {}
+    for name, task in recipe.tasks.items():
+        metrics = [
+            *map(_score_metric, recipe.scores.get(name, ())),
+            *(_keras_metric(task, metric_name(m)) for m in task.metrics),
+        ]
+        found[name] = [m for m in metrics if m.name != judging[name].name]
+    return found
+
+
+def judged(
+    measures: Mapping[str, float], metrics: Mapping[str, Metric]
+) -> dict[str, float]:
+    """The measures that tasks are judged by, by task."""
+    return {
+        task: measures[key]
+        for task, metric in metrics.items()
+        if (key := f"{task}_{metric.name}") in measures
+    }
+
+
+def inputs_and_truth(splits: Splits, split: str) -> tuple[Any, Any]:
+    """What scores and pictures of a recipe are given for a split."""
+    data = getattr(splits, split)
+    if isinstance(data, tuple):
+        x, y = data
+    else:
+        x, y = (data.map(lambda *xy, part=part: xy[part]) for part in (0, 1))
+    return x, splits.truth.get(split, y)
 
 
 def load_splits(
@@ -147,14 +222,21 @@ def load_splits(
         ValueError: Not three splits, or labels that are not the tasks'.
     """
     splits = recipe.load(source, data_dir)
-    if not isinstance(splits, tuple) or len(splits) != 3:
+    if not isinstance(splits, tuple) or len(splits) not in (3, 4):
         raise ValueError(
             f"`load` of recipe {recipe.name!r} must return "
             "keras_mtl.Splits(train, validation, test). "
             f"Received: {type(splits).__name__}"
         )
     splits = Splits(*splits)
+    if unknown := set(splits.truth) - {"validation", "test"}:
+        raise ValueError(
+            f"`truth` of recipe {recipe.name!r} must have the keys "
+            f"'validation' and 'test' alone. Received: {sorted(unknown)}"
+        )
     for name, split in splits._asdict().items():
+        if name == "truth":
+            continue
         if isinstance(split, tuple):
             if len(split) != 2:
                 raise ValueError(
@@ -206,6 +288,21 @@ def named_balancers(identifiers: Iterable[Any]) -> dict[str, Any]:
             label, number = f"{name} {number}", number + 1
         named[label] = balancers.serialize(balancer)
     return named
+
+
+def _score_metric(score: Score) -> Metric:
+    return Metric(score.name, score.direction, score.unit)
+
+
+def _keras_metric(task: Task, name: str) -> Metric:
+    first = name == task.monitor.removeprefix(f"{task.name}_")
+    # These are in the unit of the labels; others are not, or need not be.
+    in_unit = name in ("mae", "rmse", "mean_absolute_error")
+    return Metric(
+        name,
+        task.direction if first else metric_direction(name),
+        task.unit if in_unit else None,
+    )
 
 
 def _is(balancer: Any, name: str) -> bool:

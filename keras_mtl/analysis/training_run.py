@@ -9,10 +9,12 @@ from typing import Any
 import keras
 
 from keras_mtl import _files
-from keras_mtl.analysis.results import to_json
+from keras_mtl.analysis.results import Metric, to_json
 from keras_mtl.analysis.run_directory import describe_run, new_run
 from keras_mtl.analysis.training import (
     evaluate,
+    judged,
+    judging_metrics,
     load_splits,
     named_balancers,
     train_once,
@@ -34,6 +36,7 @@ class TrainingRun:
         epochs: How many were done in all.
         validation: The judging metric of each task on validation data.
         test: The same on test data.
+        metrics: What each task is judged by.
     """
 
     directory: Path
@@ -42,6 +45,7 @@ class TrainingRun:
     epochs: int
     validation: dict[str, float]
     test: dict[str, float]
+    metrics: dict[str, Metric]
 
 
 def train(
@@ -77,13 +81,15 @@ def train(
         ValueError: An argument, the recipe or its data does not suit.
         OSError: The run's directory cannot be written.
     """
+    source = recipe.source(source)
+    recipe = recipe.for_source(source)
     epochs = recipe.epochs if epochs is None else epochs
     if epochs < 1:
         raise ValueError(f"`epochs` must be 1 or more. Received: {epochs}")
     ((name, config),) = named_balancers([balancer]).items()
     run = new_run(out, recipe)
     settings = {
-        "source": recipe.source(source),
+        "source": source,
         "data_dir": data_dir and str(data_dir),
         "seed": seed,
         "epochs": epochs,
@@ -127,6 +133,7 @@ def resume(
     """
     run = Path(run)
     config = _read_config(run)
+    recipe = recipe.for_source(recipe.source(config["source"]))
     tasks = [task.get_config() for task in recipe.tasks.values()]
     for what, before, now in (
         ("recipe", config["recipe"], recipe.name),
@@ -186,9 +193,10 @@ def _train(
             initial_epoch=done,
             sharing=sharing,
         )
+    metrics = judging_metrics(recipe)
     scores = {
-        split: evaluate(
-            model, getattr(splits, split), recipe.tasks, recipe.batch_size
+        split: judged(
+            evaluate(model, recipe, splits, split, recipe.tasks), metrics
         )
         for split in ("validation", "test")
     }
@@ -202,7 +210,9 @@ def _train(
         "history": checkpoint.history,
     }
     _files.write_text(run / _RESULTS, to_json(record))
-    return TrainingRun(run, settings["balancer"], sharing, epochs, **scores)
+    return TrainingRun(
+        run, settings["balancer"], sharing, epochs, **scores, metrics=metrics
+    )
 
 
 def _read_config(run: Path) -> dict[str, Any]:

@@ -25,6 +25,18 @@ def compare(
         ),
     ] = None,
     sharing: options.Sharings = None,
+    grid: Annotated[
+        bool,
+        typer.Option(
+            "--grid", help="Try each balancer in each way of sharing."
+        ),
+    ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh", help="Train anew what earlier comparisons have trained."
+        ),
+    ] = False,
     data: options.Data = None,
     data_dir: options.DataDir = None,
     out: options.Out = Path("runs"),
@@ -35,7 +47,8 @@ def compare(
     Trains every task alone and all tasks together, in each way of sharing
     with equal weights and in the first with each balancer, on the same budget
     and several seeds. Writes a report and exports the best shared model for
-    TF Serving.
+    TF Serving. Finished trainings are kept: after an interrupt, the same
+    command goes on.
     """
     import_quietly()
     from keras_mtl import analysis
@@ -58,6 +71,8 @@ def compare(
             epochs=epochs,
             balancers=balancer,
             sharings=sharing,
+            grid=grid,
+            fresh=fresh,
             out=out,
             origin=origin(file),
             on_progress=lambda progress: show(bars, progress),
@@ -76,4 +91,5 @@ def compare(
         run / MODEL,
         model_dir,
         before=[f"tensorboard --logdir {run / 'tensorboard'}"],
+        deploy=recipe.deploy,
     )

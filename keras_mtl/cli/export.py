@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,11 +26,17 @@ def export(
     """Export a trained model for TF Serving and check it."""
     file, config = _find(model)
     import_quietly()
+    deploy = None
     if (recipe := Path(config.get("file", ""))).is_file():
         from keras_mtl.recipe import load_recipe
 
-        load_recipe(recipe)  # registers its layers with Keras
-    export_file(new_console(), file, out / config.get("recipe", file.stem))
+        deploy = load_recipe(recipe).deploy  # and registers its layers
+    export_file(
+        new_console(),
+        file,
+        out / config.get("recipe", file.stem),
+        deploy=deploy,
+    )
 
 
 def export_file(
@@ -38,6 +44,7 @@ def export_file(
     file: Path,
     model_dir: Path,
     before: Sequence[str] = (),
+    deploy: Callable[[Any], Any] | None = None,
 ) -> None:
     """Exports a `.keras` file, checks it and prints what to type next.
 
@@ -46,6 +53,7 @@ def export_file(
         file: The `.keras` file.
         model_dir: The directory of the model's versions.
         before: Commands to print before those of serving.
+        deploy: Makes the model to export, as in `Recipe`.
 
     Raises:
         typer.Exit: With code 1, if the export or its check fails.
@@ -57,7 +65,9 @@ def export_file(
 
     try:
         trained: Any = keras.models.load_model(file)
-        version_dir = serving.export(trained, model_dir)
+        version_dir = serving.export(
+            deploy(trained) if deploy else trained, model_dir
+        )
         report = serving.check(version_dir)
     except ValueError as error:
         new_console(stderr=True).print(f"The export failed: {error}")

@@ -23,6 +23,11 @@ def print_comparison(console: Console, comparison: "Comparison") -> None:
     console.print(judged.sentence, style="bold")
     for sentence in judged.tasks.values():
         console.print(f"  {sentence}")
+    for failure in comparison.failures:
+        console.print(
+            f"Failed, and left out: {failure.label}, seed {failure.seed}: "
+            f"{failure.reason}"
+        )
     console.print(judged.cost)
     console.print(RULE, style="dim")
 
@@ -64,7 +69,7 @@ def _metrics(comparison: "Comparison") -> Table:
 
 
 def _costs(comparison: "Comparison") -> Table:
-    from keras_mtl.analysis.report import format_spread
+    from keras_mtl.analysis.report import format_operations, format_spread
     from keras_mtl.analysis.results import SINGLE
 
     inference = comparison.inference
@@ -72,7 +77,7 @@ def _costs(comparison: "Comparison") -> Table:
     table = _table(
         "Cost of all tasks",
         ["method"],
-        ["parameters", "training, s", f"batch{batch}, ms"],
+        ["parameters", "operations", "training, s", f"batch{batch}, ms"],
     )
     for summary in comparison.summaries():
         times = None
@@ -85,6 +90,7 @@ def _costs(comparison: "Comparison") -> Table:
             if summary.method == SINGLE
             else _starred(summary.method, comparison),
             f"{summary.parameters:,}",
+            format_operations(summary.operations),
             format_spread(summary.seconds, 3),
             "" if times is None else _milliseconds(times),
         )
@@ -107,10 +113,10 @@ def scores(recipe: "Recipe", run: "TrainingRun") -> Table:
         ["task", "metric"],
         ["validation", "test"],
     )
-    for name, task in recipe.tasks.items():
+    for name, metric in run.metrics.items():
         table.add_row(
             name,
-            task.monitor.removeprefix(f"{name}_"),
+            metric.label,
             f"{run.validation[name]:.4g}",
             f"{run.test[name]:.4g}",
         )

@@ -209,8 +209,7 @@ class Task:
         """`"max"` or `"min"`: where better values of `monitor` lie."""
         if self._direction:
             return self._direction
-        metric = self.monitor.removeprefix(f"{self.name}_")
-        return "max" if any(m in metric for m in _MORE_IS_BETTER) else "min"
+        return metric_direction(self.monitor.removeprefix(f"{self.name}_"))
 
     def with_loss(self, loss: Any) -> "Task":
         """The same task under another loss."""
@@ -392,6 +391,11 @@ def metric_name(metric: Any) -> str:
     if isinstance(metric, str):
         return metric
     return str(getattr(metric, "name", None) or metric.__name__)
+
+
+def metric_direction(name: str) -> str:
+    """`"max"` if more of a metric is better, as its name tells."""
+    return "max" if any(m in name for m in _MORE_IS_BETTER) else "min"
 
 
 def _check_numbers(name: str, kind: str, units: Any, weight: Any) -> None:

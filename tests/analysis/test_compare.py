@@ -5,11 +5,14 @@ import json
 import keras
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from keras_mtl.analysis import compare, verdict
-from keras_mtl.analysis.results import EQUAL, SINGLE
+from keras_mtl.analysis.results import EQUAL, SINGLE, Failure
 from keras_mtl.analysis.training import load_splits, train_once
 from keras_mtl.metrics import delta_m
+from keras_mtl.recipe import Score, load_recipe
+from keras_mtl.tasks import Task
 
 FILES = {
     "config.json",
@@ -43,7 +46,112 @@ def test_the_run_directory_is_whole(done, tiny):
     _, run, _ = done
     assert {path.name for path in run.iterdir()} == FILES
     assert run.parent.name == tiny.name
-    assert [path.name for path in run.parent.iterdir()] == [run.name]
+    assert {path.name for path in run.parent.iterdir()} == {run.name, "cells"}
+
+
+RECIPE = """
+import pathlib
+import tiny_recipe
+import keras_mtl
+
+def build(hp, tasks):
+    if "size" in tasks and "up" in tasks and pathlib.Path({flag!r}).exists():
+        raise RuntimeError("out of patience")
+    with open({log!r}, "a") as log:
+        log.write(" ".join(tasks) + "\\n")
+    return tiny_recipe.build(hp, tasks)
+
+recipe = keras_mtl.Recipe(
+    "kept", tiny_recipe.recipe.tasks, tiny_recipe.load, build,
+    sources=("made", "other"), optimizer=tiny_recipe.recipe.optimizer,
+)
+"""
+
+
+@pytest.fixture
+def from_file(tmp_path):
+    """A recipe of a file that tells what it has built, and can fail."""
+    log, flag = tmp_path / "built.txt", tmp_path / "fail"
+    file = tmp_path / "kept.py"
+    file.write_text(RECIPE.format(log=str(log), flag=str(flag)))
+
+    def run(**changes):
+        log.write_text("")
+        arguments = {"seeds": 1, "epochs": 1, "balancers": [], **changes}
+        result = compare(load_recipe(file), out=tmp_path / "runs", **arguments)
+        return *result, log.read_text().splitlines()
+
+    return run, file, flag
+
+
+def test_finished_trainings_are_not_done_twice(from_file):
+    run, file, _ = from_file
+    first, _, built = run()
+    assert built == ["up", "size", "up size"]
+    again, directory, built = run()
+    assert built == []
+    assert again.trainings == first.trainings
+    assert (directory / "model.keras").is_file()
+    assert again.config["trainings_reused"] == 3
+    assert {path.parent.name for path in directory.rglob("events.*")} & {
+        "train",
+        "validation",
+        "equal-weights",
+    }
+    # More of it trains what is new alone.
+    assert run(seeds=2)[2] == ["up", "size", "up size"]
+    assert run(balancers=["mgda"])[2] == ["up size"]
+    assert run(fresh=True)[2] == ["up", "size", "up size"]
+    # Other settings, or another recipe, are other trainings.
+    assert len(run(epochs=2)[2]) == len(run(source="other")[2]) == 3
+    file.write_text(file.read_text() + "# changed\n")
+    assert len(run()[2]) == 3
+
+
+def test_an_interrupted_comparison_goes_on(from_file):
+    run, _, _ = from_file
+
+    def stop(progress):
+        if progress.training == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(on_progress=stop)
+    comparison, _, built = run()
+    assert built == ["up size"]
+    assert len(comparison.trainings) == 3
+
+
+def test_a_damaged_record_is_trained_again(from_file, tmp_path):
+    run, _, _ = from_file
+    run()
+    records = sorted((tmp_path / "runs/kept/cells").glob("*/training.json"))
+    records[0].write_text('{"method": "sing')
+    records[1].write_text('{"method": "single-task"}')
+    assert len(run()[2]) == 2
+
+
+def test_a_failed_method_does_not_lose_the_others(from_file):
+    run, _, flag = from_file
+    run()  # equal weights are there
+    flag.touch()
+    comparison, directory, _ = run(balancers=["mgda"])
+    assert comparison.methods == [SINGLE, EQUAL]
+    assert comparison.failures == [Failure("mgda", 0, "out of patience")]
+    assert "out of patience" in (directory / "report.html").read_text()
+    with pytest.raises(
+        ValueError, match=r"Nothing is left.*equal weights.*out of patience"
+    ):
+        run(epochs=2)
+
+
+def test_a_first_training_that_fails_is_told_as_it_is(tiny, tmp_path):
+    def build(hp, tasks):
+        raise RuntimeError("no such layer")
+
+    recipe = dataclasses.replace(tiny, build=build)
+    with pytest.raises(RuntimeError, match="no such layer"):
+        compare(recipe, seeds=1, out=tmp_path)
 
 
 def test_every_task_alone_and_all_together_with_every_seed(done):
@@ -124,6 +232,69 @@ def test_the_kept_model_is_the_chosen_one_of_the_first_seed(done, tiny):
     ]
     assert logs["up_accuracy"] == pytest.approx(training.test["up"])
     assert logs["size_mae"] == pytest.approx(training.test["size"])
+
+
+def test_scores_judge_and_pictures_show(tiny, tmp_path):
+    shown = []
+
+    def largest(model, x, truth):
+        predicted = model.predict(x, verbose=0)["size"][:, 0]
+        return np.abs(predicted - truth["size"]).max()
+
+    def pictures(model, x, truth):
+        shown.append((len(x), sorted(truth), sorted(model.output)))
+        return {"Sizes <seen>": Figure()}
+
+    recipe = dataclasses.replace(
+        tiny,
+        scores={"size": [Score("largest", "min", largest, "m")]},
+        pictures=pictures,
+    )
+    comparison, run = compare(
+        recipe, seeds=1, epochs=1, balancers=[], out=tmp_path
+    )
+    assert shown == [(50, ["size", "up"], ["size", "up"])]
+    record = json.loads((run / "results.json").read_text())
+    assert record["metrics"]["size"]["name"] == "largest"
+    assert [m["name"] for m in record["other_metrics"]["size"]] == ["mae"]
+    (together,) = [t for t in record["trainings"] if t["method"] == EQUAL]
+    assert together["test"]["size"] == together["measures"]["size_largest"]
+    assert together["test"]["size"] > together["measures"]["size_mae"]
+    assert comparison.summary(EQUAL).others["size_mae"].mean == pytest.approx(
+        together["measures"]["size_mae"]
+    )
+    page = (run / "report.html").read_text()
+    assert "More measures on test data" in page
+    assert "Sizes &lt;seen&gt;" in page
+    rows = csv.DictReader((run / "results.csv").read_text().splitlines())
+    assert [r["metric"] for r in rows if r["method"] == EQUAL] == [
+        *("accuracy", "largest", "mae")
+    ]
+
+
+def test_only_the_tasks_of_a_source_are_trained(tiny, tmp_path):
+    def load(source, data_dir):
+        splits = tiny.load(source, data_dir)
+        return splits._replace(
+            **{
+                name: (x, {"up": y["up"], "big": y["size"] > 3})
+                for name in ("train", "validation", "test")
+                for x, y in [getattr(splits, name)]
+            }
+        )
+
+    recipe = dataclasses.replace(
+        tiny,
+        tasks=[*tiny.tasks.values(), Task("big", "binary")],
+        load=load,
+        sources={"made": ["up", "size"], "other": ["up", "big"]},
+    )
+    comparison, run = compare(
+        recipe, source="other", seeds=1, epochs=1, balancers=[], out=tmp_path
+    )
+    assert list(comparison.metrics) == ["up", "big"]
+    tasks = json.loads((run / "config.json").read_text())["tasks"]
+    assert [task["name"] for task in tasks] == ["up", "big"]
 
 
 def test_config_tells_how_to_repeat_it(done):
@@ -266,7 +437,7 @@ def test_nothing_is_left_of_a_comparison_that_fails(tiny, tmp_path):
     recipe = dataclasses.replace(tiny, build=build)
     with pytest.raises(ValueError, match="no shared model"):
         compare(recipe, seeds=1, epochs=1, out=tmp_path)
-    assert not list((tmp_path / "tiny").iterdir())
+    assert not list((tmp_path / "tiny").iterdir())  # not even a hidden one
 
 
 def test_one_task_cannot_be_compared(tiny, tmp_path):

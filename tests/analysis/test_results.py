@@ -1,10 +1,12 @@
 import csv
+import dataclasses
 import io
 import json
 import math
 
 import pytest
 from comparison_cases import comparison
+from scipy import stats
 
 from keras_mtl.analysis.results import EQUAL, SINGLE, Metric, Spread
 
@@ -31,6 +33,35 @@ def test_single_task_deltas_have_mean_zero_and_costs_add_up():
     assert found.delta_m.sd > 0
     assert found.parameters == 2000
     assert found.seconds == pytest.approx((4.0, 0.0))
+
+
+def test_a_summary_tells_how_sure_its_delta_is():
+    found = comparison({"m": [(0.85, 1.5), (1.02, 3.0)]}, ALONE)
+    summary = found.summary("m")
+    reach = 12.706204736 * 7.5  # t of one degree of freedom
+    assert summary.interval == pytest.approx((17.5 - reach, 17.5 + reach))
+    # Single: -100/17 + 100/3 and its negative, halved.
+    single = (-100 / 17 + 100 / 3) / 2
+    differences = [25 - single, 10 + single]
+    assert summary.p_value == pytest.approx(
+        stats.ttest_1samp(differences, 0).pvalue
+    )
+    assert math.isnan(found.summary(SINGLE).p_value)
+    # Ranks by seed and task: better, better; better, better.
+    assert (summary.rank, found.summary(SINGLE).rank) == (1.0, 2.0)
+
+
+def test_operations_add_up_where_they_are_known():
+    found = comparison({"m": ALONE}, ALONE)
+    assert found.summary(SINGLE).operations is None
+    known = dataclasses.replace(
+        found,
+        trainings=[
+            dataclasses.replace(t, operations=100) for t in found.trainings
+        ],
+    )
+    assert known.summary(SINGLE).operations == 200
+    assert known.summary("m").operations == 100
 
 
 def test_validation_data_choose():
@@ -69,5 +100,5 @@ def test_csv_has_a_line_for_each_model_and_task():
 
 def test_units_are_shown_where_the_metric_has_them():
     assert Metric("mae", "min", "years").label == "mae (years)"
-    assert Metric("mse", "min", "years").label == "mse"
+    assert Metric("mse", "min").label == "mse"
     assert Metric("accuracy", "max").label == "accuracy"

@@ -5,18 +5,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mtl.analysis.results import EQUAL
+from keras_mtl.analysis.results import EQUAL, Metric
 from keras_mtl.analysis.training import (
     build_model,
     evaluate,
     first_batch,
+    inputs_and_truth,
+    judged,
+    judging_metrics,
     load_splits,
     named_balancers,
+    other_metrics,
     train_once,
 )
 from keras_mtl.balancers import PCGrad, get
-from keras_mtl.recipe import Splits
-from keras_mtl.tasks import TaskSet
+from keras_mtl.recipe import Score, Splits
+from keras_mtl.tasks import Task, TaskSet
 
 
 def test_a_single_task_is_trained_on_its_own_labels(tiny):
@@ -26,21 +30,82 @@ def test_a_single_task_is_trained_on_its_own_labels(tiny):
     assert list(model.output) == ["up"]
     assert {"loss", "up_loss", "up_accuracy", "val_up_accuracy"} <= set(history)
     assert seconds > 0
-    assert set(evaluate(model, splits.test, up, 32)) == {"up"}
+    measures = evaluate(model, tiny, splits, "test", up)
+    assert set(measures) == {"up_loss", "up_accuracy"}
+    assert judged(measures, judging_metrics(tiny)) == {
+        "up": measures["up_accuracy"]
+    }
 
 
 def test_datasets_serve_as_splits(tiny):
     arrays = load_splits(tiny, "made")
     splits = Splits(
-        *(tf.data.Dataset.from_tensor_slices(s).batch(32) for s in arrays)
+        *(tf.data.Dataset.from_tensor_slices(s).batch(32) for s in arrays[:3])
     )
     recipe = dataclasses.replace(tiny, load=lambda source, data_dir: splits)
     splits = load_splits(recipe, "made")
     size = TaskSet([tiny.tasks["size"]])
     model, _, _ = train_once(recipe, splits, size, seed=0, epochs=1)
-    scores = evaluate(model, splits.test, size, 32)
-    assert scores == pytest.approx(evaluate(model, arrays.test, size, 32))
+    scores = evaluate(model, recipe, splits, "test", size)
+    assert scores == pytest.approx(
+        evaluate(model, recipe, arrays, "test", size)
+    )
     assert first_batch(splits.test, 32).shape == (32, 6)
+
+
+def largest_error(model, x, truth):
+    predicted = model.predict(x, verbose=0)["size"][:, 0]
+    return np.abs(predicted - truth["size"]).max()
+
+
+def test_scores_are_taken_of_predictions_as_a_whole(tiny):
+    recipe = dataclasses.replace(
+        tiny,
+        scores={
+            "size": [
+                Score("largest", "min", largest_error, "m"),
+                Score("doubled", "max", lambda model, x, truth: 2.0),
+            ]
+        },
+    )
+    splits = load_splits(recipe, "made")
+    model, _, _ = train_once(recipe, splits, recipe.tasks, seed=0, epochs=1)
+    measures = evaluate(model, recipe, splits, "test", recipe.tasks)
+    assert measures["size_doubled"] == 2
+    assert measures["size_largest"] == pytest.approx(
+        largest_error(model, *splits.test)
+    )
+    metrics = judging_metrics(recipe)
+    assert metrics["size"] == Metric("largest", "min", "m")
+    assert judged(measures, metrics)["size"] == measures["size_largest"]
+    others = other_metrics(recipe)
+    assert [m.name for m in others["size"]] == ["doubled", "mae"]
+    assert [m.direction for m in others["size"]] == ["max", "min"]
+    assert others["up"] == []
+
+
+def test_a_score_that_fails_is_named(tiny):
+    def missing(model, x, truth):
+        return truth["boxes"]
+
+    recipe = dataclasses.replace(
+        tiny, scores={"up": [Score("map", "max", missing)]}
+    )
+    splits = load_splits(recipe, "made")
+    model = build_model(recipe, recipe.tasks)
+    with pytest.raises(
+        ValueError, match=r"Score 'map' of task 'up' failed on test.*boxes"
+    ):
+        evaluate(model, recipe, splits, "test", recipe.tasks)
+
+
+def test_truth_stands_for_the_labels_where_there_is_one(tiny):
+    splits = load_splits(tiny, "made")
+    x, labels = inputs_and_truth(splits, "test")
+    assert x is splits.test[0] and labels is splits.test[1]
+    told = splits._replace(truth={"test": "boxes"})
+    assert inputs_and_truth(told, "test")[1] == "boxes"
+    assert inputs_and_truth(told, "validation")[1] is splits.validation[1]
 
 
 def test_first_batch_of_dict_inputs():
@@ -81,6 +146,7 @@ def replaced(tiny, **splits):
         ({"test": (0, {"up": 0})}, r"`y of test` lacks the keys \['size'\]"),
         ({"validation": (0,)}, r"`validation`.*must be \(x, y\).*1 values"),
         ({"train": 3}, r"`train`.*must be \(x, y\).*Received: int"),
+        ({"truth": {"tset": 0}}, r"`truth`.*'validation' and 'test'.*tset"),
     ],
 )
 def test_splits_are_checked(tiny, splits, message):
@@ -110,3 +176,13 @@ def test_build_must_give_a_multi_task_model_of_the_tasks(tiny):
             dataclasses.replace(tiny, build=all_tasks),
             TaskSet([tiny.tasks["up"]]),
         )
+
+
+def test_units_are_those_of_the_labels(tiny):
+    size = Task("size", "regression", unit="m", metrics=["mae", "mse"])
+    recipe = dataclasses.replace(tiny, tasks=[tiny.tasks["up"], size])
+    assert judging_metrics(recipe) == {
+        "up": Metric("accuracy", "max"),
+        "size": Metric("mae", "min", "m"),
+    }
+    assert other_metrics(recipe)["size"] == [Metric("mse", "min")]
