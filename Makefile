@@ -32,7 +32,7 @@ help:
 	@echo "make test-lowest  the tests, on the oldest versions that we allow"
 	@echo "make lint         style, types, imports and spelling"
 	@echo "make bench        step time and memory, beside Keras and TorchJD"
-	@echo "make docs         the tables of docs/which_balancer.md"
+	@echo "make docs         the guides and the reference, as a site in runs/site"
 	@echo "make clean        remove environments and caches"
 
 demo: $(VENV)/.base
@@ -67,8 +67,10 @@ bench: $(VENV)/.test $(PEERS)/.peers
 	$(BIN)/python benchmarks/memory.py \
 	  --markdown $(BENCH_OUT)/memory.md --json $(BENCH_OUT)/memory.json
 
-docs: $(VENV)/.base
+docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "The site is in runs/site: open runs/site/index.html"
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(PEERS) build dist *.egg-info .pytest_cache \
@@ -81,7 +83,7 @@ $(VENV)/.base: $(METADATA)
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.base
+$(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
 
