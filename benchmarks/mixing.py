@@ -3,26 +3,32 @@
     python benchmarks/mixing.py
 
 Examples a second of three sources mixed by `keras_mtl.data.Mixture`, over those
-of the same sources read by plain `tf.data`, in turns: arrays (shuffled) and
-datasets (in order). Batches of 128 images of 28 × 28; rounds stand beside each
-other, and the median of their ratios is shown with the quartiles.
+of the same sources read by plain `tf.data`, in turns: arrays (shuffled),
+datasets in memory and datasets of PNG images in TFRecords (both in order).
+Batches of 128 images of 28 × 28; rounds stand beside each other, and the median
+of their ratios is shown with the quartiles. Below stands the appetite of a
+small model: the examples a second of its steps on one and the same batch.
 """
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mtl import Task
+from keras_mtl import Task, builders
 from keras_mtl.data import Mixture
 
 BATCH = 128
 SIZES = {"large": 40_000, "middle": 20_000, "small": 4_000}
+TASKS = [Task(name, "multiclass", units=10) for name in SIZES]
 
 
-def arrays() -> dict[str, Any]:
+def arrays(sizes: dict[str, int] = SIZES) -> dict[str, Any]:
     """Three sources, each labelled for one task."""
     draw = np.random.default_rng(0)
     return {
@@ -30,7 +36,7 @@ def arrays() -> dict[str, Any]:
             draw.uniform(size=(size, 28, 28, 1)).astype("float32"),
             {name: draw.integers(0, 10, size).astype("int32")},
         )
-        for name, size in SIZES.items()
+        for name, size in sizes.items()
     }
 
 
@@ -40,6 +46,48 @@ def datasets() -> dict[str, Any]:
         name: tf.data.Dataset.from_tensor_slices(data)
         for name, data in arrays().items()
     }
+
+
+def records(folder: Path) -> dict[str, Any]:
+    """A tenth of them as images in files, which are decoded while read."""
+    sizes = {name: size // 10 for name, size in SIZES.items()}
+    found = {}
+    for name, (x, y) in arrays(sizes).items():
+        path = str(folder / f"{name}.tfrecord")
+        with tf.io.TFRecordWriter(path) as writer:
+            for image, label in zip(x, y[name], strict=True):
+                png = tf.io.encode_png(tf.cast(255 * image, "uint8")).numpy()
+                writer.write(_example(png, int(label)))
+        found[name] = _decoded(path, name, sizes[name])
+    return found
+
+
+def _example(png: bytes, label: int) -> bytes:
+    feature = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png])),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    features = tf.train.Features(feature=feature)
+    return tf.train.Example(features=features).SerializeToString()
+
+
+def _decoded(path: str, name: str, size: int) -> tf.data.Dataset:
+    kinds = {
+        "image": tf.io.FixedLenFeature([], "string"),
+        "label": tf.io.FixedLenFeature([], "int64"),
+    }
+
+    def decode(record: Any) -> tuple[Any, dict[str, Any]]:
+        found = tf.io.parse_single_example(record, kinds)
+        image = tf.io.decode_png(found["image"], channels=1)
+        image = tf.ensure_shape(tf.cast(image, "float32") / 255, (28, 28, 1))
+        return image, {name: found["label"]}
+
+    return (
+        tf.data.TFRecordDataset(path)
+        .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        .apply(tf.data.experimental.assert_cardinality(size))
+    )
 
 
 def read(batches: Any) -> int:
@@ -58,29 +106,62 @@ def plain(sources: dict[str, Any]) -> list[Any]:
     return found
 
 
+def appetite(rounds: int, steps: int = 100) -> float:
+    """Examples a second of a small convolutional model's steps."""
+    layers = keras.layers
+    model = builders.hard_sharing(
+        keras.Input((28, 28, 1)),
+        TASKS,
+        [
+            layers.Conv2D(16, 3, strides=2, activation="relu"),
+            layers.Conv2D(32, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+        ],
+    )
+    model.compile("adam")
+    batch = next(iter(Mixture(arrays(), TASKS, batch_size=BATCH).dataset()))
+    same = tf.data.Dataset.from_tensors(batch).repeat(steps)
+    speeds = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        model.fit(same, shuffle=False, verbose=0)
+        speeds.append(steps * BATCH / (time.perf_counter() - start))
+    return float(np.median(speeds[1:]))
+
+
 def main() -> None:
     """Reads in turns and prints ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
-    tasks = [Task(name, "multiclass", units=10) for name in SIZES]
-    for kind, sources in (("arrays", arrays()), ("datasets", datasets())):
-        mixture = Mixture(sources, tasks, batch_size=BATCH)
-        unmixed = plain(sources)
-        speeds: dict[str, list[float]] = {"unmixed": [], "mixed": []}
-        for epoch in range(rounds + 1):
-            mixed = [mixture.dataset(epoch)]
-            for label, streams in (("unmixed", unmixed), ("mixed", mixed)):
-                start = time.perf_counter()
-                count = sum(read(stream) for stream in streams)
-                speeds[label].append(count / (time.perf_counter() - start))
-        ratios = np.divide(speeds["mixed"][1:], speeds["unmixed"][1:])
-        low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-        print(
-            f"{kind:9} unmixed {np.median(speeds['unmixed'][1:]):9,.0f} "
-            f"mixed {np.median(speeds['mixed'][1:]):9,.0f} examples/s, "
-            f"ratio {median:.2f} ({low:.2f} to {high:.2f})"
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, sources in (
+            ("arrays", arrays()),
+            ("datasets", datasets()),
+            ("decoded", records(Path(folder))),
+        ):
+            _compare(kind, sources, rounds)
+    print(f"model     {appetite(min(rounds, 5)):9,.0f} examples/s of its steps")
+
+
+def _compare(kind: str, sources: dict[str, Any], rounds: int) -> None:
+    mixture = Mixture(sources, TASKS, batch_size=BATCH)
+    unmixed = plain(sources)
+    speeds: dict[str, list[float]] = {"unmixed": [], "mixed": []}
+    for epoch in range(rounds + 1):
+        mixed = [mixture.dataset(epoch)]
+        for label, streams in (("unmixed", unmixed), ("mixed", mixed)):
+            start = time.perf_counter()
+            count = sum(read(stream) for stream in streams)
+            speeds[label].append(count / (time.perf_counter() - start))
+    ratios = np.divide(speeds["mixed"][1:], speeds["unmixed"][1:])
+    low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+    print(
+        f"{kind:9} unmixed {np.median(speeds['unmixed'][1:]):9,.0f} "
+        f"mixed {np.median(speeds['mixed'][1:]):9,.0f} examples/s, "
+        f"ratio {median:.2f} ({low:.2f} to {high:.2f})"
+    )
 
 
 if __name__ == "__main__":

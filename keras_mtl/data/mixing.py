@@ -1,6 +1,7 @@
 """Several data sets, each labelled for some tasks, as one stream."""
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,18 +9,18 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mtl.data import rates as rate_rules
+from keras_mtl.data.reading import read_on
+from keras_mtl.data.source_checks import broken_record, check_drawn
 from keras_mtl.data.sources import (
+    Flat,
+    check_labelled,
     columns,
-    complete,
     flatten,
     read_source,
+    stitch,
     unflatten,
 )
 from keras_mtl.tasks import Task, TaskSet
-
-# Datasets are read in chunks before they are cut into what a step draws: to
-# handle examples one by one would cost more than to read them.
-_CHUNK = 64
 
 
 class Mixture:
@@ -40,7 +41,10 @@ class Mixture:
     Args:
         sources: Data sets by name: `(x, y)` or `(x, y, sample_weight)` in
             arrays, or a `tf.data.Dataset` of such examples, not batched, with
-            the same order in each iteration. `y` is a dict by task.
+            the same order in each iteration. `y` is a dict by task. A
+            `keras.utils.PyDataset` of batches, and a data set of examples
+            with a length and an index (`grain.MapDataset`), are read by
+            Python, the latter example by example.
         tasks: All tasks.
         batch_size: Examples in a batch; the last is as large as others.
         rates: How often each source is drawn from: `"proportional"` to sizes,
@@ -49,12 +53,17 @@ class Mixture:
         temperature: For `rates="temperature"`: n^(1/temperature).
         batches: `"mixed"`: each from all sources. `"single"`: each from one.
         steps_per_epoch: Batches in an epoch; by default as many as make one
-            pass over all sources at proportional rates.
+            pass over all sources at proportional rates. `"shortest"`: the
+            epoch ends before the first source is gone through a second time.
+            `"longest"`: it ends when each was gone through once.
+        passes: How often sources are gone through at most, over all epochs,
+            by name; by default without end. Others take the place of one that
+            is used up.
         balance: For sources in arrays, by name: a task whose classes are drawn
             equally often from the source, however rare they are in it.
             Examples without a label of the task are not drawn.
         shuffle: Whether sources are gone through in random orders. That of a
-            `tf.data.Dataset` is its own: shuffle it before.
+            `tf.data.Dataset` or a `PyDataset` is its own: shuffle it before.
         seed: Of all orders.
         shard: `(index, count)`: this worker's part. Step s of worker i is
             step s · count + i of the whole.
@@ -90,7 +99,8 @@ class Mixture:
         rates: Any = "proportional",
         temperature: float | None = None,
         batches: str = "mixed",
-        steps_per_epoch: int | None = None,
+        steps_per_epoch: int | str | None = None,
+        passes: Mapping[str, int] | None = None,
         balance: Mapping[str, str] | None = None,
         shuffle: bool = True,
         seed: int = 0,
@@ -102,15 +112,13 @@ class Mixture:
                 "`sources` must be a dict of data sets by name, at least one. "
                 f"Received: {sources!r}"
             )
-        for argument, value in (
-            ("batch_size", batch_size),
-            ("steps_per_epoch", steps_per_epoch or 1),
-        ):
-            if type(value) is not int or value < 1:
-                raise ValueError(
-                    f"`{argument}` must be a positive integer. Received: "
-                    f"{value!r}"
-                )
+        _check_positive(batch_size, "batch_size")
+        if steps_per_epoch not in (None, "shortest", "longest"):
+            _check_positive(
+                steps_per_epoch,
+                "steps_per_epoch",
+                ", or 'shortest' or 'longest'",
+            )
         if batches not in ("mixed", "single"):
             raise ValueError(
                 "`batches` must be 'mixed' (each from all sources) or "
@@ -127,28 +135,58 @@ class Mixture:
             for name, data in sources.items()
         ]
         self._columns = columns(self._sources, self.tasks)
+        check_labelled(self._sources, self.tasks)
         self.names = tuple(sources)
         self.sizes = np.array([s.size for s in self._sources])
         self.rates = rate_rules.get(rates, temperature)
         self.rates.check(self.names)
         self.batch_size = batch_size
         self.batches = batches
+        if self.rates.needs_mixed_batches and batches != "mixed":
+            raise ValueError(
+                f"`batches` must be 'mixed' with {type(self.rates).__name__}, "
+                "which reads what happens where different tasks meet in a "
+                f"batch. Received: {batches!r}"
+            )
         self.shuffle = shuffle
         self.seed = seed
         self.shard = shard
         self._classes = {
             self.names.index(name): self._members(name, task)
-            for name, task in _checked(balance or {}, self.names).items()
+            for name, task in _checked(
+                balance or {}, self.names, "balance"
+            ).items()
         }
+        passes = _checked(passes or {}, self.names, "passes")
+        for name, limit in passes.items():
+            _check_positive(limit, f"passes[{name!r}]")
+        self._limits = self.sizes * np.array(
+            [passes.get(name, np.inf) for name in self.names]
+        )
         self._tables = [
             {k: tf.constant(v) for k, v in (source.arrays or {}).items()}
             for source in self._sources
         ]
-        whole = steps_per_epoch or -(-int(self.sizes.sum()) // batch_size)
+        whole = (
+            steps_per_epoch
+            if isinstance(steps_per_epoch, int)
+            else self._steps_until(steps_per_epoch)
+        )
         # In a worker, an epoch is its share of the steps of all.
         self.steps_per_epoch = max(whole // count, 1)
         self._logs: list[dict[str, float]] = []
         self._counts: list[Any] = []
+
+    def _steps_until(self, end: str | None) -> int:
+        """How many steps an epoch has that ends with a pass."""
+        if end is None:
+            return -(-int(self.sizes.sum()) // self.batch_size)
+        weights = self.rates.weights(self.sizes, self.names, 0, [])
+        # Examples of all sources while each is gone through once.
+        until = self.sizes * np.sum(weights) / weights / self.batch_size
+        if end == "longest":
+            return int(np.ceil(until.max() - 1e-9))
+        return max(int(until.min() + 1e-9), 1)
 
     def _members(self, name: str, task: str) -> list[Any]:
         """The rows of each class of a task in a source."""
@@ -199,7 +237,18 @@ class Mixture:
                 self.sizes, self.names, past, self._logs[:past]
             )
             draws = steps * (self.batch_size // self._unit)
-            self._counts.append(rate_rules.apportion(weights, draws))
+            before = sum(self._counts[:past], np.zeros(len(self.names), int))
+            counts = rate_rules.apportion_within(
+                weights, draws, np.floor(self._limits / self._unit) - before
+            )
+            if counts.sum() < draws:
+                raise ValueError(
+                    f"All sources are used up in epoch {past}: `passes` lets "
+                    f"them be drawn from {counts.sum() * self._unit} times "
+                    f"more, and an epoch needs {draws * self._unit}. Train "
+                    "for fewer epochs, or leave a source without a limit."
+                )
+            self._counts.append(counts)
         return self._counts[epoch]
 
     def plan(self, epoch: int) -> tuple[Any, Any]:
@@ -231,7 +280,7 @@ class Mixture:
     def _rows(self, number: int, drawn: Any) -> Any:
         """Which example each draw from a source is: pass after pass."""
         source = self._sources[number]
-        if source.arrays is None:
+        if not source.by_row:
             return drawn
         if number not in self._classes:
             return self._passes(np.arange(source.size), drawn, [number])
@@ -283,6 +332,39 @@ class Mixture:
         self._logs = [dict(logs) for logs in state["logs"]]
         self._counts = []
 
+    def explain(self, error: Exception) -> str | None:
+        """What an error that was raised while reading means, if known.
+
+        The graph knows no sources: those that are datasets are read once
+        more, outside of it, to find the one that cannot be read, and where.
+
+        Args:
+            error: What `fit` or an iteration over a dataset raised.
+
+        Returns:
+            A sentence that names source and example, or None.
+        """
+        if not isinstance(error, tf.errors.OpError):
+            return None
+        # Our own, raised in Python or asserted in the graph.
+        ours = re.search(
+            r"ValueError: (.*?)\n\s*Traceback|assertion failed: "
+            r"\[(The source .*?\.)\]",
+            error.message,
+            re.DOTALL,
+        )
+        if ours is not None:
+            # An assertion escapes what it quotes.
+            return ours[1] or ours[2].replace("\\'", "'")
+        if "IteratorGetNext" not in str(error):
+            return None
+        found = (
+            broken_record(source.name, source.dataset)
+            for source in self._sources
+            if source.dataset is not None
+        )
+        return next(filter(None, found), None)
+
     # ------------------------------------------------------------ drawing
 
     def dataset(self, epoch: int = 0, step: int = 0) -> tf.data.Dataset:
@@ -295,8 +377,8 @@ class Mixture:
         Returns:
             A `tf.data.Dataset` of `steps_per_epoch - step` batches.
         """
-        source, row = self.plan(epoch)
-        return self._batches(source, row, step).apply(
+        layout = [tf.constant(part) for part in self._layout(epoch)]
+        return self._batches(layout, step).apply(
             tf.data.experimental.assert_cardinality(self.steps_per_epoch - step)
         )
 
@@ -308,12 +390,15 @@ class Mixture:
         """
 
         def begin(_: Any) -> tf.data.Dataset:
-            source, row = tf.numpy_function(
-                lambda: self.plan(epoch_now()), [], ["int64", "int64"]
+            layout = tf.numpy_function(
+                lambda: self._layout(epoch_now()), [], ["int64"] * 4
             )
-            source.set_shape([None, self.batch_size])
-            row.set_shape([None, self.batch_size])
-            return self._batches(source, row, 0)
+            widths = [[None, self.batch_size]] * 2 + [[None, len(self.names)]]
+            for part, shape in zip(
+                layout, [*widths, [len(self.names)]], strict=True
+            ):
+                part.set_shape(shape)
+            return self._batches(layout, 0)
 
         # One call of Python an epoch; all else is in the graph.
         return (
@@ -336,23 +421,42 @@ class Mixture:
         follower = _EpochFollower(self, initial_epoch)
         return self.stream(lambda: follower.epoch), follower
 
-    def _batches(self, source: Any, row: Any, step: int) -> tf.data.Dataset:
+    def _layout(self, epoch: int) -> tuple[Any, Any, Any, Any]:
+        """The plan of an epoch, sorted by source within each step.
+
+        Returns:
+            The place in its batch of each example and the row of its source,
+            `(steps, batch_size)`; how many examples each step draws from each
+            source, `(steps, S)`; and the draws before the epoch, `(S,)`.
+        """
+        source, row = self.plan(epoch)
+        places = np.argsort(source, axis=1, kind="stable")
+        steps, names = len(source), len(self.names)
+        cells = np.arange(steps)[:, None] * names + source
+        counts = np.bincount(cells.reshape(-1), minlength=steps * names)
+        past = sum(self._counts[:epoch], np.zeros(len(self.names), "int64"))
+        return (
+            places,
+            np.take_along_axis(row, places, axis=1),
+            counts.reshape(steps, names).astype("int64"),
+            past * self._unit,
+        )
+
+    def _batches(self, layout: Sequence[Any], step: int) -> tf.data.Dataset:
         index, count = self.shard
-        planned = tf.data.Dataset.from_tensor_slices((source, row))
-        # Arrays are gathered from; datasets are read on, so that each yields
-        # for each step as many examples as the step draws from it.
+        *planned, past = layout
+        counts = planned[-1]
+        plan = tf.data.Dataset.from_tensor_slices(tuple(planned))
+        # Rows are gathered where they can be; else sources are read on.
         read = {
-            str(number): _read_on(
-                one.dataset,
-                one.size,
-                tf.reduce_sum(tf.cast(source == number, "int64"), axis=1),
-                tf.boolean_mask(row, source == number),
+            str(number): read_on(
+                one, counts[:, number], past[number] % one.size, self.batch_size
             )
             for number, one in enumerate(self._sources)
-            if one.arrays is None
+            if not one.by_row
         }
         return (
-            tf.data.Dataset.zip(planned, read)
+            tf.data.Dataset.zip(plan, read)
             .shard(count, index)
             .skip(step)
             .map(self._batch, num_parallel_calls=tf.data.AUTOTUNE)
@@ -360,41 +464,62 @@ class Mixture:
         )
 
     def _batch(self, planned: Any, read: Mapping[str, Any]) -> tuple[Any, ...]:
-        source, row = planned
-        places, parts = [], []
-        for number, one in enumerate(self._sources):
-            place = tf.where(source == number)[:, 0]
-            if one.arrays is None:
-                drawn = flatten(read[str(number)])
+        places, rows, counts = planned
+        shares = len(self._sources)
+        places = tf.cast(places, "int32")
+        parts: list[Flat] = []
+        for number, (one, row) in enumerate(
+            zip(self._sources, tf.split(rows, counts, num=shares), strict=True)
+        ):
+            if one.arrays is not None:
+                table = self._tables[number]
+                parts.append({k: tf.gather(v, row) for k, v in table.items()})
+            elif one.dataset is not None:
+                parts.append(flatten(read[str(number)]))
+            elif one.indexed is not None and one.by_row:
+                parts.append(one.indexed.examples(row))
             else:
-                rows = tf.gather(row, place)
-                drawn = {
-                    key: tf.gather(table, rows)
-                    for key, table in self._tables[number].items()
-                }
-            parts.append(complete(drawn, self._columns, tf.size(place)))
-            places.append(tf.cast(place, "int32"))
-        return unflatten(
-            {
-                key: tf.ensure_shape(
-                    tf.dynamic_stitch(places, [part[key] for part in parts]),
-                    (self.batch_size, *column.shape),
-                )
-                for key, column in self._columns.items()
-            }
+                parts.append(read[str(number)])
+        own = tf.split(places, counts, num=shares)
+        batch = {
+            key: stitch(key, column, own, parts, self.batch_size)
+            for key, column in self._columns.items()
+        }
+        check_drawn(
+            self.tasks,
+            batch,
+            lambda place: self._origin(place, places, rows, counts),
         )
+        return unflatten(batch)
+
+    def _origin(
+        self, place: Any, places: Any, rows: Any, counts: Any
+    ) -> tuple[Any, Any]:
+        """The name of the source and the row in it of one in a batch."""
+        found = tf.where(places == tf.cast(place, places.dtype))[0, 0]
+        number = tf.searchsorted(tf.cumsum(counts), [found], side="right")[0]
+        size = tf.gather(tf.constant(self.sizes), number)
+        return tf.gather(list(self.names), number), rows[found] % size
 
 
 def _checked(
-    balance: Mapping[str, str], names: tuple[str, ...]
-) -> Mapping[str, str]:
-    for name in balance:
+    given: Mapping[str, Any], names: tuple[str, ...], argument: str
+) -> Mapping[str, Any]:
+    for name in given:
         if name not in names:
             raise ValueError(
-                f"`balance` must name sources, of {list(names)}. Received: "
+                f"`{argument}` must name sources, of {list(names)}. Received: "
                 f"{name!r}"
             )
-    return balance
+    return given
+
+
+def _check_positive(value: Any, argument: str, others: str = "") -> None:
+    if type(value) is not int or value < 1:
+        raise ValueError(
+            f"`{argument}` must be a positive integer{others}. Received: "
+            f"{value!r}"
+        )
 
 
 class _EpochFollower(keras.callbacks.Callback):
@@ -413,13 +538,6 @@ class _EpochFollower(keras.callbacks.Callback):
         """Logs that adaptive rates follow."""
         self._mixture.observe(epoch, logs or {})
 
-
-def _read_on(dataset: Any, size: int, counts: Any, rows: Any) -> Any:
-    """A dataset repeated for ever, in batches of `counts`, from a row on."""
-    first = tf.reduce_sum(rows[:1]) % size
-    return (
-        dataset.repeat()
-        .skip(first)
-        .batch(_CHUNK, num_parallel_calls=tf.data.AUTOTUNE)
-        .rebatch(counts)
-    )
+    def explain(self, error: Exception) -> str | None:
+        """See `Mixture.explain`."""
+        return self._mixture.explain(error)

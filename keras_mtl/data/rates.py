@@ -17,6 +17,9 @@ class Rates:
     #: Whether an epoch's rates depend on the logs of the epochs before.
     adaptive = False
 
+    #: Whether they are told by what happens where tasks meet in a batch.
+    needs_mixed_batches = False
+
     def check(self, names: Sequence[str]) -> None:
         """Holds arguments against the names of the sources."""
 
@@ -198,11 +201,7 @@ class ByLoss(Rates):
 
     def check(self, names: Sequence[str]) -> None:
         """Each source has a log."""
-        if set(names) != set(self.monitor):
-            raise ValueError(
-                "`monitor` must name a log for each source. Expected the keys "
-                f"{list(names)}. Received: {list(self.monitor)}."
-            )
+        _check_monitor(self.monitor, names)
 
     def weights(
         self,
@@ -217,18 +216,86 @@ class ByLoss(Rates):
         found = []
         for name in names:
             key = self.monitor[name]
-            if key not in logs[-1]:
-                raise ValueError(
-                    f"`monitor[{name!r}]` must name a log. Expected one of: "
-                    f"{sorted(logs[-1])}. Received: {key!r}. Logs that begin "
-                    "with 'val_' need validation data."
-                )
-            found.append(logs[-1][key] / logs[0][key])
+            found.append(_read_log(logs[-1], key, name) / logs[0][key])
         ratios = np.asarray(found, "float64")
         # A loss of 0, or one that broke, says nothing about its source.
         ratios = np.where(np.isfinite(ratios) & (ratios > 0), ratios, 1.0)
         # No source is starved for ever: bounded to a hundredth of the most.
         return np.maximum(ratios, 0.01 * ratios.max()) ** self.strength
+
+
+class ByConflict(Rates):
+    """Sources whose gradients agree with the others' are drawn more often.
+
+    The rate of a source is proportional to n · exp(strength · c), where n is
+    its size and c, in [-1, 1], a log of the last epoch: the mean cosine of
+    its tasks' gradients with those of the other tasks. So rates never leave
+    those proportional to sizes by more than a factor of exp(2 · strength)
+    between two sources, and no source is starved. The first epoch has rates
+    proportional to sizes.
+
+    MultiDDS learns the logits of a softmax over sources by this cosine, with
+    gradients of validation data on the one side. Here the cosine moves the
+    logits itself, and both sides are gradients that the step has already:
+    the model needs a balancer of gradients, and mixed batches, in which
+    different tasks meet.
+
+    Args:
+        monitor: The log to read, by source, or a list of logs whose mean
+            counts, such as `{"reviews": "sentiment_cosine"}`.
+        strength: 0 for rates proportional to sizes, more to react more
+            strongly; below 0, sources in conflict are drawn more often.
+
+    Raises:
+        ValueError: No log for a source, or a strength that is not finite.
+
+    Reference:
+        Wang, Tsvetkov and Neubig, "Balancing Training for Multilingual Neural
+        Machine Translation", ACL 2020, https://arxiv.org/abs/2004.06748
+    """
+
+    adaptive = True
+    needs_mixed_batches = True
+
+    def __init__(
+        self,
+        monitor: Mapping[str, str | Sequence[str]],
+        strength: float = 1.0,
+    ) -> None:
+        if not isinstance(strength, Real) or not np.isfinite(float(strength)):
+            raise ValueError(
+                f"`strength` must be a finite number. Received: {strength!r}"
+            )
+        self.monitor: dict[str, list[str]] = {
+            name: [keys] if isinstance(keys, str) else list(keys)
+            for name, keys in monitor.items()
+        }
+        self.strength: float = float(strength)
+
+    def check(self, names: Sequence[str]) -> None:
+        """Each source has a log."""
+        _check_monitor(self.monitor, names)
+
+    def weights(
+        self,
+        sizes: Any,
+        names: Sequence[str],
+        epoch: int,
+        logs: Sequence[Mapping[str, float]],
+    ) -> Any:
+        """See `Rates`."""
+        sizes = np.asarray(sizes, "float64")
+        if not logs:
+            return sizes
+        found = []
+        for name in names:
+            cosines = [
+                _read_log(logs[-1], key, name) for key in self.monitor[name]
+            ]
+            known = [c for c in cosines if np.isfinite(c)]
+            # A task that met no other conflicts with none.
+            found.append(np.mean(known) if known else 0.0)
+        return sizes * np.exp(self.strength * np.array(found))
 
 
 def get(identifier: Any, temperature: float | None = None) -> Rates:
@@ -263,6 +330,49 @@ def get(identifier: Any, temperature: float | None = None) -> Rates:
         "rates by source, or an instance of keras_mtl.data.rates.Rates. "
         f"Received: {identifier!r}"
     )
+
+
+def _check_monitor(monitor: Mapping[str, Any], names: Sequence[str]) -> None:
+    if set(names) != set(monitor) or not all(monitor.values()):
+        raise ValueError(
+            "`monitor` must name a log for each source. Expected the keys "
+            f"{list(names)}. Received: {dict(monitor)}."
+        )
+
+
+def _read_log(logs: Mapping[str, float], key: str, source: str) -> float:
+    if key not in logs:
+        raise ValueError(
+            f"`monitor[{source!r}]` must name a log. Expected one of: "
+            f"{sorted(logs)}. Received: {key!r}. Logs that begin with 'val_' "
+            "need validation data; those that end in '_cosine' need a "
+            "balancer of gradients, such as 'pcgrad'."
+        )
+    return logs[key]
+
+
+def apportion_within(weights: Any, total: int, limits: Any) -> Any:
+    """As `apportion`, where what is above a limit goes to the others.
+
+    Args:
+        weights: Positive numbers, `(S,)`.
+        total: The sum of what is given out.
+        limits: The most of each, `(S,)`, some of them perhaps infinite.
+
+    Returns:
+        Integers `(S,)`; they sum to `total`, or to all limits if that is less.
+    """
+    counts = np.zeros(len(limits), "int64")
+    free = np.asarray(limits) > 0
+    while free.any() and counts.sum() < total:
+        left = total - int(counts[~free].sum())
+        counts[free] = apportion(np.asarray(weights)[free], left)
+        full = free & (counts >= limits)
+        if not full.any():
+            break
+        counts[full] = np.asarray(limits)[full]
+        free &= ~full
+    return counts
 
 
 def apportion(weights: Any, total: int) -> Any:

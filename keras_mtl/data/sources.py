@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_mtl.data.indexable import Indexed, is_indexable, read_indexable
+from keras_mtl.data.source_checks import (
+    broken_record,
+    check_range,
+    is_there,
+)
 from keras_mtl.tasks import Task, TaskSet
-from keras_mtl.tasks.kinds import KINDS, MISSING_CLASS
+from keras_mtl.tasks.kinds import MISSING_CLASS
 from keras_mtl.tasks.task_set import check_keys
 
 # Examples are flat while they are mixed: "x" or "x/<input>", "y/<task>",
@@ -38,16 +44,25 @@ class Source:
     Attributes:
         name: Its name in the mixture.
         size: How many examples it has.
-        arrays: Its columns as arrays; None for a dataset.
-        dataset: The dataset; None for arrays.
         specs: Shape and dtype of each of its columns.
+        arrays: Its columns as arrays, or None.
+        dataset: A `tf.data.Dataset` of its examples, or None.
+        indexed: What reads its items by their index, or None.
     """
 
     name: str
     size: int
-    arrays: Flat | None
-    dataset: Any
-    specs: dict[str, tuple[tuple[int | None, ...], str]]
+    specs: Mapping[str, tuple[tuple[int | None, ...], str]]
+    arrays: Flat | None = None
+    dataset: Any = None
+    indexed: Indexed | None = None
+
+    @property
+    def by_row(self) -> bool:
+        """Whether any example can be had at any time, not only in order."""
+        if self.indexed is not None:
+            return self.indexed.batch_size is None
+        return self.arrays is not None
 
 
 def read_source(name: str, data: Any, tasks: TaskSet) -> Source:
@@ -55,49 +70,64 @@ def read_source(name: str, data: Any, tasks: TaskSet) -> Source:
 
     Args:
         name: Its name.
-        data: `(x, y)` or `(x, y, sample_weight)` in arrays, or a
-            `tf.data.Dataset` of single examples of this kind. `x` is an array
-            or a dict of them, `y` and `sample_weight` are dicts by task.
+        data: `(x, y)` or `(x, y, sample_weight)` in arrays, a
+            `tf.data.Dataset` of single examples of this kind, a `PyDataset`
+            of batches, or a data set of single examples by index. `x` is an
+            array or a dict of them, `y` and `sample_weight` are dicts by task.
         tasks: All tasks of the mixture.
 
     Raises:
         ValueError: Another kind of data, an unknown task, columns of different
             lengths, a label out of range, or no example.
     """
-    is_dataset = isinstance(data, tf.data.Dataset)
-    structure = data.element_spec if is_dataset else data
-    _check_structure(name, structure, tasks)
-    flat = flatten(structure)
-    if is_dataset:
-        specs = {k: (tuple(v.shape), v.dtype.name) for k, v in flat.items()}
-        source = Source(
+    if isinstance(data, tf.data.Dataset):
+        source = _of_dataset(name, data, tasks)
+    elif is_indexable(data):
+        indexed = read_indexable(
             name,
-            _cardinality(data),
-            None,
             data,
-            specs,
+            lambda item: _check_structure(name, item, tasks),
+            flatten,
         )
+        source = Source(name, indexed.size, indexed.specs, indexed=indexed)
     else:
-        arrays = {key: np.asarray(value) for key, value in flat.items()}
-        sizes = {key: len(array) for key, array in arrays.items()}
-        if len(set(sizes.values())) > 1:
-            raise ValueError(
-                f"The source {name!r} must hold the same number of examples "
-                f"in all its arrays. Received: {sizes}."
-            )
-        for key, task in tasks.items():
-            if f"y/{key}" in arrays:
-                _check_range(name, task, arrays[f"y/{key}"])
-        specs = {k: (v.shape[1:], v.dtype.name) for k, v in arrays.items()}
-        source = Source(
-            name, sizes["y/" + next(iter(data[1]))], arrays, None, specs
-        )
+        source = _of_arrays(name, data, tasks)
     if source.size == 0:
         raise ValueError(
             f"The source {name!r} is empty. Expected: at least one example. "
             "Look at its filters, or leave it out."
         )
     return source
+
+
+def _of_dataset(name: str, data: Any, tasks: TaskSet) -> Source:
+    _check_structure(name, data.element_spec, tasks)
+    specs = {
+        key: (tuple(spec.shape), spec.dtype.name)
+        for key, spec in flatten(data.element_spec).items()
+    }
+    try:
+        size = _cardinality(data)
+    except tf.errors.OpError as error:
+        raise ValueError(broken_record(name, data) or str(error)) from error
+    return Source(name, size, specs, dataset=data)
+
+
+def _of_arrays(name: str, data: Any, tasks: TaskSet) -> Source:
+    _check_structure(name, data, tasks)
+    arrays = {key: np.asarray(value) for key, value in flatten(data).items()}
+    sizes = {key: len(array) for key, array in arrays.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(
+            f"The source {name!r} must hold the same number of examples in "
+            f"all its arrays. Received: {sizes}."
+        )
+    for key, task in tasks.items():
+        if f"y/{key}" in arrays:
+            check_range(name, task, arrays[f"y/{key}"])
+    specs = {k: (v.shape[1:], v.dtype.name) for k, v in arrays.items()}
+    size = next(iter(sizes.values()))
+    return Source(name, size, specs, arrays=arrays)
 
 
 def columns(sources: Sequence[Source], tasks: TaskSet) -> dict[str, Column]:
@@ -144,25 +174,49 @@ def columns(sources: Sequence[Source], tasks: TaskSet) -> dict[str, Column]:
     return found
 
 
-def complete(flat: Flat, wanted: dict[str, Column], count: Any = None) -> Flat:
-    """Puts in what a source does not have.
+def check_labelled(sources: Sequence[Source], tasks: TaskSet) -> None:
+    """Holds labels in arrays against being all missing.
+
+    Raises:
+        ValueError: All labels of a task are missing.
+    """
+    for name in tasks:
+        key = f"y/{name}"
+        having = [source for source in sources if key in source.specs]
+        labels = [s.arrays[key] for s in having if s.arrays is not None]
+        # What datasets hold is told by the first epoch of `fit`.
+        if len(labels) < len(having):
+            continue
+        if not any(is_there(tasks[name], array).any() for array in labels):
+            raise ValueError(
+                f"No source has a label of the task {name!r}: all of them are "
+                f"missing in {[s.name for s in having]}. Drop the task or "
+                "bring labels for it."
+            )
+
+
+def stitch(
+    key: str, column: Column, places: Any, parts: Sequence[Flat], size: int
+) -> Any:
+    """One column of a batch, with what sources do not have put in.
 
     Args:
-        flat: Columns of one example, or of a batch of `count`.
-        wanted: All columns.
-        count: Examples in a batch; None for a single example.
+        key: Its key.
+        column: What it holds.
+        places: Where the examples of each part go.
+        parts: The parts: examples of each source, as columns.
+        size: Examples in the batch.
     """
-    result = {}
-    for key, column in wanted.items():
-        if key in flat:
-            value = tf.cast(flat[key], column.dtype)
-        else:
-            shape = [d or 1 for d in column.shape]
-            if count is not None:
-                shape = tf.concat([[count], tf.constant(shape, "int32")], 0)
-            value = tf.fill(shape, tf.constant(column.missing, column.dtype))
-        result[key] = value
-    return result
+    having = [number for number, part in enumerate(parts) if key in part]
+    where = [places[number] for number in having]
+    values = [tf.cast(parts[number][key], column.dtype) for number in having]
+    if len(having) < len(parts):
+        # Of values for the same place the last one counts.
+        shape = [size, *(d or 1 for d in column.shape)]
+        where.insert(0, tf.range(size))
+        values.insert(0, tf.fill(shape, tf.cast(column.missing, column.dtype)))
+    found = tf.dynamic_stitch(where, values)
+    return tf.ensure_shape(found, (size, *column.shape))
 
 
 def unflatten(flat: Flat) -> tuple[Any, ...]:
@@ -200,8 +254,10 @@ def _check_structure(name: str, data: Any, tasks: TaskSet) -> None:
     if not isinstance(data, tuple) or not 2 <= len(data) <= 3:
         raise ValueError(
             f"`sources[{name!r}]` must be (x, y) or (x, y, sample_weight) in "
-            "arrays, or a tf.data.Dataset of such examples, not batched. "
-            f"Received: {type(data).__name__}."
+            "arrays, or hold such tuples: a tf.data.Dataset of examples, not "
+            "batched, a PyDataset of batches, or a data set of examples with "
+            "a length and an index, such as a grain.MapDataset. Received: "
+            f"{type(data).__name__}."
         )
     for argument, part in zip(("y", "sample_weight"), data[1:], strict=False):
         check_keys(
@@ -237,24 +293,6 @@ def _dtype_and_missing(
         )
     dtype = distinct.pop()
     return dtype, "" if dtype == "string" else 0
-
-
-def _check_range(source: str, task: Task, labels: Any) -> None:
-    """Holds class indices against the number of classes."""
-    if not KINDS[task.kind].indexed or task.units is None:
-        return
-    there = labels != MISSING_CLASS
-    if labels.dtype.kind == "f":
-        there &= ~np.isnan(labels)
-    bad = there & ~((labels >= 0) & (labels < task.units))
-    if bad.any():
-        index = int(np.argwhere(bad)[0][0])
-        raise ValueError(
-            f"The source {source!r} has a label out of range: task "
-            f"{task.name!r}, example {index}. Expected: 0 to {task.units - 1}, "
-            f"or {MISSING_CLASS} where it is missing. Received: "
-            f"{labels[bad][0]}."
-        )
 
 
 def _cardinality(dataset: Any) -> int:

@@ -55,3 +55,24 @@ def min_cosine(gram: Any, present: Any) -> Any:
     # The diagonal is 1, which no pair exceeds.
     smallest_one = ops.min(ops.where(pairs, angles, ops.ones_like(angles)))
     return ops.cast(smallest_one, gram.dtype)
+
+
+def mean_cosines(gram: Any, present: Any) -> tuple[Any, Any]:
+    """Each gradient's mean cosine with the others present and not zero.
+
+    Args:
+        gram: Gram matrix `(T, T)`.
+        present: Which tasks count, boolean `(T,)`.
+
+    Returns:
+        The means `(T,)`, 0 where there is no other gradient to compare with,
+        and where there is one, boolean `(T,)`.
+    """
+    wide = at_least_float32(gram)
+    angles, _, active = unit_rows(wide, present)
+    pairs = ops.logical_and(active[:, None], active[None, :])
+    others = ops.logical_and(pairs, ops.eye(gram.shape[0]) == 0)
+    number = ops.sum(ops.cast(others, angles.dtype), axis=1)
+    total = ops.sum(ops.where(others, angles, 0.0 * angles), axis=1)
+    means = ops.divide_no_nan(total, number)
+    return ops.cast(means, gram.dtype), number > 0

@@ -13,16 +13,23 @@ class EpochEnd(keras.callbacks.Callback):
     A task without a label in the first epoch of a `fit` is an error. Later it
     is a warning, so that a long run is not lost by it. Tasks that were kept
     out of steps are named once.
+
+    Args:
+        tells_more: Whether `model.epoch_logs()` join the logs of the epoch:
+            not in a fit that Keras's own `Model` could do, whose logs are
+            Keras's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tells_more: bool) -> None:
         super().__init__()
+        self._tells_more = tells_more
         self._epochs_done = 0
         self._named: set[str] = set()
         self._counts: dict[str, int] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Tells the schedule which epoch begins."""
+        """Tells the schedule which epoch begins, and counts from 0."""
+        self.model.reset_epoch_logs()
         if self.model.schedule is not None:
             self.model.schedule.on_epoch_begin(epoch)
 
@@ -38,6 +45,8 @@ class EpochEnd(keras.callbacks.Callback):
                 "`x` yielded no batch. Expected: at least one an epoch. Look "
                 "at the data set's filters and at `take`."
             )
+        if self._tells_more:
+            logs.update(model.epoch_logs())
         if model.balancer is not None:
             model.balancer.on_epoch_end()
         if model.schedule is not None:

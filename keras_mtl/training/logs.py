@@ -62,6 +62,36 @@ class KeptOut(keras.metrics.Metric):
         return ops.sum(self.count)
 
 
+class LabelCounts(keras.metrics.Metric):
+    """In how many examples each task had a label.
+
+    Args:
+        num_tasks: T.
+    """
+
+    def __init__(self, num_tasks: int) -> None:
+        super().__init__(name="labels")
+        # Floats would stop to count at 2²⁴.
+        self.count = self.add_variable(
+            (num_tasks,), "zeros", dtype="int64", name="count"
+        )
+
+    def update_state(self, labels: Mapping[str, Labels]) -> None:
+        """Adds the labels of one batch, by task."""
+        counts = []
+        for batch in labels.values():
+            there = batch.there  # 0 or 1; its sum is made for the loss, too
+            rest = tuple(range(1, len(there.shape)))
+            if rest:  # one label among the values of an example is enough
+                there = ops.max(there, axis=rest)
+            counts.append(ops.sum(there))
+        self.count.assign_add(ops.cast(ops.stack(counts), "int64"))
+
+    def result(self) -> Any:
+        """The sum over the tasks."""
+        return ops.sum(self.count)
+
+
 class TaskMetrics:
     """The Keras metrics of all tasks, each fed its own output's labels.
 
@@ -154,6 +184,10 @@ class TaskLogs:
             keras.metrics.Mean(name="min_cosine") if conflicts else None
         )
         self.kept_out = KeptOut(len(names)) if guarded else None
+        # Read and reset once an epoch, apart from Keras's own: neither
+        # validation nor the dict of a step knows of them.
+        self.labels = LabelCounts(len(names))
+        self.cosines = TaskMeans(names, "cosine") if conflicts else None
 
     @property
     def trackers(self) -> list[Any]:
@@ -200,8 +234,7 @@ class TaskLogs:
         weights: Any,
         labelled: Any,
         usable: Any,
-        cosine: Any,
-        cosine_known: Any,
+        conflict: Any,
     ) -> None:
         """Adds what the balancer did in one step.
 
@@ -209,17 +242,41 @@ class TaskLogs:
             weights: Weights `(T,)`, or None.
             labelled: Which tasks had a label `(T,)`.
             usable: Which of them took part `(T,)`.
-            cosine: The smallest cosine.
-            cosine_known: 1.0 if it was computed in this step, else 0.0.
+            conflict: The angles between gradients, or None.
         """
         if self.weights is not None and weights is not None:
             self.weights.update_state(weights, usable)
         if self.cosine is not None:
-            self.cosine.update_state(cosine, sample_weight=cosine_known)
+            self.cosine.update_state(
+                conflict.smallest, sample_weight=conflict.known
+            )
+        if self.cosines is not None:
+            self.cosines.update_state(conflict.means, conflict.means_known)
         if self.kept_out is not None:
             self.kept_out.update_state(
                 ops.logical_and(labelled, ops.logical_not(usable))
             )
+
+    def count_labels(self, labels: Mapping[str, Labels]) -> None:
+        """Counts the labels of one batch of training."""
+        self.labels.update_state(labels)
+
+    def epoch_result(self) -> dict[str, float]:
+        """The logs of an epoch, by key."""
+        counts = ops.convert_to_numpy(self.labels.count)
+        logs = {
+            f"{name}_labels": float(count)
+            for name, count in zip(self.tasks, counts, strict=True)
+        }
+        if self.cosines is not None:
+            logs |= {k: float(v) for k, v in self.cosines.result().items()}
+        return logs
+
+    def reset_epoch(self) -> None:
+        """Begins the logs of an epoch anew."""
+        self.labels.reset_state()
+        if self.cosines is not None:
+            self.cosines.reset_state()
 
     def result(self, *, training: bool) -> dict[str, Any]:
         """The logs by key, in the order in which Keras writes them."""

@@ -399,10 +399,25 @@ class MultiTaskModel(keras.Model):
             result.weights,
             result.labelled,
             result.usable,
-            result.min_cosine,
-            result.cosine_known,
+            result.conflict,
         )
+        logs.count_labels(result.labels)
         return self._results(training=True)
+
+    def epoch_logs(self) -> dict[str, float]:
+        """What is told once an epoch, not in every step.
+
+        Returns:
+            `<task>_labels`: in how many examples of this epoch the task had a
+            label. With a balancer of gradients `<task>_cosine`: the mean
+            cosine of its gradient with those of the others; NaN where there
+            were none beside it.
+        """
+        return self._compiled.logs.epoch_result()
+
+    def reset_epoch_logs(self) -> None:
+        """Begins `epoch_logs` anew; `fit` does so in every epoch."""
+        self._compiled.logs.reset_epoch()
 
     def kept_out(self) -> dict[str, int]:
         """In how many steps of this epoch each task was kept out.
@@ -508,15 +523,17 @@ class MultiTaskModel(keras.Model):
                 validation, argument="validation_data"
             )
         callbacks = call.get("callbacks")
-        ours = [EpochEnd(), *follower]
+        tells_more = self.balancer is not None or bool(follower)
+        ours = [EpochEnd(tells_more), *follower]
         if isinstance(callbacks, keras.callbacks.CallbackList):
+            # First, so that those of the user see what it adds to the logs.
+            callbacks.callbacks[:0] = ours
             for callback in ours:
-                callbacks.append(callback)
                 callback.set_model(self)
         else:
             given = keras.tree.flatten(callbacks) if callbacks else []
             call["callbacks"] = [*ours, *given]
-        with self._explained():
+        with self._explained(*follower):
             return super().fit(**call)
 
     @functools.wraps(keras.Model.evaluate)
@@ -558,8 +575,8 @@ class MultiTaskModel(keras.Model):
             return function(**call)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turns errors of the graph into ones that name the task."""
+    def _explained(self, *readers: Any) -> Iterator[None]:
+        """Turns errors of the graph into ones that name task or source."""
         guard = self._compiled.guard
         guard.error = None
         try:
@@ -567,6 +584,9 @@ class MultiTaskModel(keras.Model):
         except Exception as error:
             if guard.error is not None:
                 raise guard.error from None
+            for reader in readers:
+                if (clear := reader.explain(error)) is not None:
+                    raise ValueError(clear) from error
             if (clear := backend().explain(error)) is not None:
                 raise ValueError(clear) from error
             raise

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 from keras_mtl import Task
 from keras_mtl.data import rates
@@ -106,6 +107,22 @@ def test_rates_by_loss_follow_what_is_learned_slowly():
     again = Mixture(sources(), TASKS, batch_size=8, rates=rule)
     again.restore(json.loads(json.dumps(mixture.state())))
     assert again.counts(2) == mixture.counts(2)
+    np.testing.assert_array_equal(
+        drawn(again.dataset(2)), drawn(mixture.dataset(2))
+    )
+
+
+def test_rates_by_conflict_are_the_same_again_from_their_state():
+    rule = rates.ByConflict({"small": "a_cosine", "large": "b_cosine"}, 2.0)
+    mixture = Mixture(sources(), TASKS, batch_size=8, rates=rule)
+    assert mixture.counts(0) == {"small": 40, "large": 120}
+    mixture.observe(0, {"a_cosine": 0.1, "b_cosine": -0.3})
+    # 1 : 3 · exp(-.8)
+    assert mixture.counts(1) == {"small": 68, "large": 92}
+    mixture.observe(1, {"a_cosine": float("nan"), "b_cosine": float("nan")})
+    assert mixture.counts(2) == {"small": 40, "large": 120}
+    again = Mixture(sources(), TASKS, batch_size=8, rates=rule)
+    again.restore(json.loads(json.dumps(mixture.state())))
     np.testing.assert_array_equal(
         drawn(again.dataset(2)), drawn(mixture.dataset(2))
     )
@@ -231,6 +248,70 @@ def test_a_stream_asks_for_the_epoch_whenever_it_begins():
         )
 
 
+# Of whole numbers of draws none may differ; of orders, chi-square tests tell
+# whether each place is as likely as any. Draws are of different epochs or
+# passes, hence independent.
+
+
+@pytest.mark.parametrize("batches", ["mixed", "single"])
+@pytest.mark.parametrize("name", sorted(RATES.keys() - {"annealed"}))
+def test_each_place_of_an_epoch_has_each_source_at_its_rate(name, batches):
+    arguments, _ = RATES[name]
+    mixture = Mixture(
+        sources(), TASKS, batch_size=8, batches=batches, seed=3, **arguments
+    )
+    counts = np.array(list(mixture.counts(0).values()))
+    plans = [mixture.plan(epoch)[0] for epoch in range(300)]
+    for step, place in ((0, 0), (0, 7), (9, 3), (19, 7)):
+        seen = np.bincount([p[step, place] for p in plans], minlength=2)
+        assert stats.chisquare(seen, 300 * counts / counts.sum()).pvalue > 0.01
+
+
+def test_each_pass_begins_and_ends_with_any_example_alike():
+    mixture = Mixture(sources(small=8), TASKS, batch_size=8, rates="uniform")
+    rows = np.concatenate(
+        [
+            row[source == 0]
+            for source, row in (mixture.plan(epoch) for epoch in range(50))
+        ]
+    )
+    passes = rows[: len(rows) // 8 * 8].reshape(-1, 8)
+    assert len(passes) == 400
+    for place in (0, 3, 7):
+        seen = np.bincount(passes[:, place], minlength=8)
+        assert stats.chisquare(seen).pvalue > 0.01
+    # Nor does an example tell which comes next.
+    pairs = np.zeros((8, 8))
+    np.add.at(pairs, (passes[:, 0], passes[:, 1]), 1)
+    assert np.diag(pairs).sum() == 0
+    off = pairs[~np.eye(8, dtype=bool)]
+    assert stats.chisquare(off).pvalue > 0.01
+
+
+def test_balanced_classes_draw_their_members_alike():
+    labels = np.repeat([0, 1], [12, 4])
+    mixture = Mixture(
+        {
+            "rare": (np.zeros((16, 1)), {"a": labels}),
+            "large": (np.zeros((16, 1)), {"b": np.zeros(16)}),
+        },
+        TASKS,
+        batch_size=8,
+        balance={"rare": "a"},
+    )
+    rows = np.concatenate(
+        [
+            row[source == 0]
+            for source, row in (mixture.plan(epoch) for epoch in range(240))
+        ]
+    )
+    counts = [(labels[rows] == one).sum() for one in (0, 1)]
+    assert counts == [1920, 1920]
+    common = rows[labels[rows] == 0].reshape(-1, 12)
+    seen = np.bincount(common[:, 0], minlength=12)
+    assert stats.chisquare(seen).pvalue > 0.01
+
+
 def test_classes_of_a_source_are_drawn_equally_often():
     labels = np.repeat([0, 1, 2, -1], [100, 15, 5, 30])
     x = np.arange(150.0)[:, None]
@@ -253,6 +334,56 @@ def test_classes_of_a_source_are_drawn_equally_often():
         assert all(len(set(members)) == size for members in passes)
     second = drawn(mixture.dataset(1)).reshape(-1)
     assert set(second[second < 100]) == set(range(100)) - set(rows)
+
+
+# -------------------------------------------------------------- stop rules
+
+
+@pytest.mark.parametrize(
+    ("arguments", "steps", "counts"),
+    [
+        ({}, 20, [80, 80]),
+        ({"steps_per_epoch": "shortest"}, 10, [40, 40]),
+        ({"steps_per_epoch": "longest"}, 30, [120, 120]),
+        ({"steps_per_epoch": 3}, 3, [12, 12]),
+    ],
+    ids=["none", "shortest", "longest", "number"],
+)
+@each_kind
+def test_an_epoch_ends_as_it_is_told(make, arguments, steps, counts):
+    mixture = Mixture(make(), TASKS, batch_size=8, rates="uniform", **arguments)
+    numbers = drawn(mixture.dataset())
+    assert len(numbers) == steps
+    assert list(mixture.counts(0).values()) == counts
+    small = numbers[numbers < 1000]
+    assert len(set(small)) == min(len(small), 40)
+
+
+@each_kind
+def test_a_source_that_is_used_up_leaves_its_place_to_others(make):
+    mixture = Mixture(
+        make(),
+        TASKS,
+        batch_size=8,
+        rates="uniform",
+        steps_per_epoch=10,
+        passes={"small": 2},
+    )
+    counts = [mixture.counts(epoch)["small"] for epoch in range(4)]
+    assert counts == [40, 40, 0, 0]
+    seen = np.concatenate(epochs(mixture, 4)).reshape(-1)
+    assert len(seen) == 4 * 80
+    for one in range(40):
+        assert (seen == one).sum() == 2
+
+
+def test_nothing_is_left_to_draw():
+    mixture = Mixture(
+        sources(), TASKS, batch_size=8, passes={"small": 2, "large": 2}
+    )
+    assert mixture.counts(1) == {"small": 40, "large": 120}
+    with pytest.raises(ValueError, match="All sources are used up in epoch 2"):
+        mixture.dataset(2)
 
 
 # ---------------------------------------------------------------- examples
@@ -392,6 +523,27 @@ BAD = {
         "`temperature` belongs to rates='temperature'",
     ),
     "batch size": ({"batch_size": 0}, "`batch_size` must be a positive"),
+    "steps": (
+        {"steps_per_epoch": "all"},
+        "`steps_per_epoch` must be.*'shortest' or 'longest'.*'all'",
+    ),
+    "passes of no source": (
+        {"passes": {"onne": 2}},
+        r"`passes` must name sources, of \['one'\].*'onne'",
+    ),
+    "passes": ({"passes": {"one": 0.5}}, r"`passes\['one'\]` must be"),
+    "conflict in single batches": (
+        {"rates": rates.ByConflict({"one": "x"}), "batches": "single"},
+        "`batches` must be 'mixed' with ByConflict",
+    ),
+    "a task with no label at all": (
+        {"sources": {"one": (X, {"a": -np.ones(4, int), "b": np.zeros(4)})}},
+        r"No source has a label of the task 'a': .* missing in \['one'\]",
+    ),
+    "negative temperature": (
+        {"rates": "temperature", "temperature": -1.0},
+        "`temperature` must be a positive number.*Received: -1.0",
+    ),
     "batches": ({"batches": "some"}, "`batches` must be 'mixed'.*'some'"),
     "balance of no source": (
         {"balance": {"onne": "a"}},
@@ -426,3 +578,65 @@ def test_bad_input_is_refused(changed, message):
 def test_bad_rates_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def records(folder, *, corrupt):
+    """A dataset of 20 records, perhaps with a flipped byte in number 13."""
+    path = folder / "data.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number in range(20):
+            writer.write(str(number).encode() * 4)
+    if corrupt:
+        content = bytearray(path.read_bytes())
+        content[content.index(b"13131313")] ^= 1
+        path.write_bytes(bytes(content))
+
+    def parse(record):
+        number = tf.strings.to_number(tf.strings.substr(record, 0, 1))
+        return tf.reshape(number, [1]), {"b": number}
+
+    return tf.data.TFRecordDataset(str(path)).map(parse)
+
+
+def test_a_corrupt_record_is_named_by_source_and_number(tmp_path):
+    whole = {"records": records(tmp_path, corrupt=False), **sources()}
+    Mixture(whole, TASKS, batch_size=8).dataset()
+    given = {
+        "records": records(tmp_path, corrupt=True).apply(
+            tf.data.experimental.assert_cardinality(20)
+        ),
+        **sources(),
+    }
+    mixture = Mixture(given, TASKS, batch_size=8)
+    with pytest.raises(tf.errors.DataLossError) as caught:
+        epochs(mixture, 1)
+    assert mixture.explain(caught.value).startswith(
+        "The source 'records' cannot be read at example 13: DataLossError: "
+        "corrupted record"
+    )
+
+
+def test_a_corrupt_record_is_named_while_a_source_is_counted(tmp_path):
+    given = {"records": records(tmp_path, corrupt=True), **sources()}
+    with pytest.raises(ValueError, match=r"'records' cannot be read.*13"):
+        Mixture(given, TASKS)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float32"])
+def test_a_label_out_of_range_in_a_dataset_is_named(dtype):
+    labels = np.where(np.arange(120) == 101, 10, 3).astype(dtype)
+    if dtype == "float32":
+        labels[:50] = np.nan
+    given = {
+        **sources(),
+        "far": tf.data.Dataset.from_tensor_slices(
+            (np.zeros((120, 1), "float32"), {"a": labels})
+        ),
+    }
+    mixture = Mixture(given, TASKS, batch_size=8)
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        epochs(mixture, 1)
+    assert mixture.explain(caught.value) == (
+        "The source 'far' has a label out of range: task 'a', example 101. "
+        "Expected: 0 to 9, or -1 where it is missing. Received: 10."
+    )

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_mtl.linalg import cosines, gram, min_cosine, unit_rows
+from keras_mtl.linalg import (
+    cosines,
+    gram,
+    mean_cosines,
+    min_cosine,
+    unit_rows,
+)
 
 ROWS = np.array([[3.0, 4.0], [0.0, 0.0], [-4.0, 3.0], [-6.0, -8.0]])
 
@@ -31,6 +37,25 @@ def test_min_cosine(present, expected, dtype):
     found = min_cosine(ops.cast(ROWS @ ROWS.T, dtype), np.array(present, bool))
     assert found.dtype == dtype
     assert float(found) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("present", "means", "known"),
+    [
+        ([1, 1, 1, 1], [-0.5, 0, 0, -0.5], [1, 0, 1, 1]),
+        ([1, 1, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0]),
+        ([1, 0, 0, 1], [-1, 0, 0, -1], [1, 0, 0, 1]),
+        ([1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_mean_cosines(present, means, known, dtype):
+    found, there = mean_cosines(
+        ops.cast(ROWS @ ROWS.T, dtype), np.array(present, bool)
+    )
+    assert found.dtype == dtype
+    np.testing.assert_allclose(ops.cast(found, "float64"), means, atol=1e-6)
+    np.testing.assert_array_equal(there, np.array(known, bool))
 
 
 def test_unit_rows_of_rows_far_apart():

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from keras_mtl.balancers.base import CoordinateBalancer, TrackingBalancer
-from keras_mtl.linalg.gram import gram, min_cosine
+from keras_mtl.linalg.gram import gram, mean_cosines, min_cosine
 from keras_mtl.training.backends.tensorflow.backward import (
     Backward,
     Block,
@@ -48,6 +48,22 @@ class Situation:
     shares: Any = None
 
 
+class Conflict(NamedTuple):
+    """How far the tasks' gradients point against each other in one step.
+
+    Attributes:
+        smallest: The smallest cosine between two of them.
+        known: 1.0 if it was computed in this step, else 0.0.
+        means: Each task's mean cosine with the others `(T,)`.
+        means_known: 1.0 where it was computed, else 0.0, `(T,)`.
+    """
+
+    smallest: Any
+    known: Any
+    means: Any
+    means_known: Any
+
+
 @dataclass
 class Balance:
     """The direction in the shared variables, and what led to it.
@@ -56,15 +72,13 @@ class Balance:
         direction: Gradients of the shared variables.
         weights: Weights `(T,)`, or None where there are none.
         usable: Which tasks took part `(T,)`.
-        cosine: The smallest cosine between two tasks' gradients.
-        cosine_known: 1.0 if it was computed in this step, else 0.0.
+        conflict: The angles between the tasks' gradients.
     """
 
     direction: Gradients
     weights: Any
     usable: Any
-    cosine: Any
-    cosine_known: Any
+    conflict: Conflict
 
 
 def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
@@ -83,8 +97,7 @@ def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
             direction,
             result.weights,
             result.usable,
-            result.cosine,
-            result.cosine_known,
+            result.conflict,
         )
 
     def solve_and_keep() -> tuple[Any, ...]:
@@ -105,8 +118,8 @@ def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
         kept = tf.cast(balancer.kept_weights, now.losses.dtype)
         weights = tf.where(usable, kept, tf.zeros_like(kept))
         direction = backward.through(mixed(blocks, _weighing(weights)))
-        none = tf.constant(1.0), tf.constant(0.0)
-        return dense(Balance(direction, weights, usable, *none))
+        unknown = _no_conflict(len(backward.private))
+        return dense(Balance(direction, weights, usable, unknown))
 
     _ = backward.boundary_blocks  # made here, for both branches to use
     due = tf.equal(tf.identity(balancer.steps) % balancer.update_every, 0)
@@ -145,13 +158,13 @@ def _by_weights(balancer: Any, backward: Backward, now: Situation) -> Balance:
         products = tf.where(both, products, tf.zeros_like(products))
         plain = tf.where(both, plain, tf.zeros_like(plain))
         weights = balancer.task_weights(products, losses, usable)
-        cosine = min_cosine(plain, usable)
-        return weights, usable, tf.reduce_all(finite), cosine
+        conflict = _conflict(plain, usable)
+        return weights, usable, tf.reduce_all(finite), conflict
 
     present = now.present if finite is None else now.present & finite
     if not exact:
         present = present & _finite(blocks[len(backward.slots) :])
-    weights, usable, all_finite, cosine = _fused(balancer, decide)(
+    weights, usable, all_finite, conflict = _fused(balancer, decide)(
         products, plain, now.losses, present
     )
     if now.masks and finite is None:
@@ -159,7 +172,7 @@ def _by_weights(balancer: Any, backward: Backward, now: Situation) -> Balance:
     direction = mixed(blocks, _weighing(weights))
     if not exact:
         direction = backward.through(direction)
-    return Balance(direction, weights, usable, cosine, tf.constant(1.0))
+    return Balance(direction, weights, usable, conflict)
 
 
 def _by_coordinates(
@@ -205,14 +218,29 @@ def _by_coordinates(
 
     judged = blocks if exact else blocks[: len(backward.slots)]
     due = tf.equal(now.step % COSINE_EVERY, 0)
-    cosine = tf.cond(
+    num_tasks = len(backward.private)
+    conflict = tf.cond(
         due,
-        lambda: min_cosine(
-            _gram(_masked(judged, usable), len(backward.private)), usable
-        ),
-        lambda: tf.constant(1.0),
+        lambda: _conflict(_gram(_masked(judged, usable), num_tasks), usable),
+        lambda: _no_conflict(num_tasks),
     )
-    return Balance(direction, None, usable, cosine, tf.cast(due, "float32"))
+    return Balance(direction, None, usable, conflict)
+
+
+def _conflict(gram: Any, usable: Any) -> Conflict:
+    means, known = mean_cosines(gram, usable)
+    return Conflict(
+        tf.cast(min_cosine(gram, usable), "float32"),
+        tf.ones(()),
+        tf.cast(means, "float32"),
+        tf.cast(known, "float32"),
+    )
+
+
+def _no_conflict(num_tasks: int) -> Conflict:
+    """That of a step in which no angle was computed."""
+    none = tf.zeros(num_tasks)
+    return Conflict(tf.ones(()), tf.zeros(()), none, none)
 
 
 def _tracked(

@@ -43,8 +43,7 @@ class StepResult:
             loss or gradient was not finite.
         total: The scalar logged as `loss`.
         weights: Weights of the tasks `(T,)`, or None.
-        min_cosine: The smallest cosine between two tasks' gradients, or None.
-        cosine_known: 1.0 if it was computed in this step, else 0.0.
+        conflict: The angles between the tasks' gradients, or None.
     """
 
     labels: dict[str, Any]
@@ -54,8 +53,7 @@ class StepResult:
     usable: Any
     total: Any
     weights: Any = None
-    min_cosine: Any = None
-    cosine_known: Any = None
+    conflict: Any = None
 
 
 def train_step(model: Any, x: Any, y: Any, sample_weight: Any) -> StepResult:
@@ -221,8 +219,7 @@ def _gradient_step(
         usable,
         _total(model, weighted, labelled, usable) + extra,
         result.weights,
-        result.cosine,
-        result.cosine_known,
+        result.conflict,
     )
     return step, [found.get(id(v)) for v in variables]
 
