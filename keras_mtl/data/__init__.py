@@ -29,6 +29,9 @@ from keras_mtl.data.scenes import (
     draw_scenes,
     load_scenes,
 )
+from keras_mtl.data.subwords import SubwordDetokenizer, SubwordTokenizer
+from keras_mtl.data.table_encoder import TableEncoder
+from keras_mtl.data.tables import Table, table
 
 __all__ = [
     "CENSUS_CATEGORIES",
@@ -41,6 +44,10 @@ __all__ = [
     "SCENE_CLASSES",
     "CorrelatedTasks",
     "Mixture",
+    "SubwordDetokenizer",
+    "SubwordTokenizer",
+    "Table",
+    "TableEncoder",
     "TfdsTasks",
     "correlated_tasks",
     "draw_pairs",
@@ -55,5 +62,6 @@ __all__ = [
     "load_scenes",
     "paste_pairs",
     "rates",
+    "table",
     "tasks_from_tfds",
 ]

@@ -1,6 +1,5 @@
 """The `census_income` data set as numpy arrays."""
 
-import pathlib
 from typing import Any
 
 
@@ -33,23 +32,19 @@ def load_census_income(
 
     from keras_mtl.data.tfds import CensusIncome
     from keras_mtl.data.tfds.census_income import find_files
+    from keras_mtl.data.tfds.prepare import prepare
 
     builder = CensusIncome(data_dir=data_dir)
-    if not builder.info.splits:
-        where = builder.data_dir_root
-        folder = pathlib.Path(manual_dir or where).expanduser()
-        if find_files(folder) is None:
-            # To go on would be to download it, with minutes of retries.
-            raise FileNotFoundError(
-                f"`census_income` is not prepared in {where}, and {folder} "
-                "does not hold census-income.data and census-income.test; "
-                "prepare it (this downloads it from UCI) with: python -c "
-                '"from keras_mtl.data.tfds import CensusIncome; '
-                f"CensusIncome(data_dir='{where}').download_and_prepare()\""
-            )
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=folder)
-        )
+    prepare(
+        builder,
+        manual_dir,
+        find_files,
+        "census-income.data and census-income.test",
+        "prepare it (this downloads it from UCI) with: python -c "
+        '"from keras_mtl.data.tfds import CensusIncome; '
+        f"CensusIncome(data_dir='{builder.data_dir_root}')"
+        '.download_and_prepare()"',
+    )
     return {
         split: dict(
             tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))

@@ -1,14 +1,16 @@
 """Tasks and examples from any data set of TensorFlow Datasets."""
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-from keras_mtl.heads import DepthHead, SegmentationHead
-from keras_mtl.tasks import Task, TaskSet
+from keras_mtl.data.feature_labels import Canvas, Leaf, label_of, leaves
+from keras_mtl.tasks import TaskSet
+from keras_mtl.tasks.kinds import MISSING_CLASS
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,17 @@ class TfdsTasks:
     builder: Any
     tasks: TaskSet
     example: Callable[[Mapping[str, Any]], tuple[Any, dict[str, Any]]]
+
+    @property
+    def padding(self) -> tuple[None, dict[str, float]]:
+        """The `padding_values` of `padded_batch`, for sequences.
+
+        Labels are padded with what marks missing ones, inputs with 0 or `""`.
+        """
+        return None, {
+            name: MISSING_CLASS if task.classifies else math.nan
+            for name, task in self.tasks.items()
+        }
 
     def dataset(self, split: str) -> tf.data.Dataset:
         """The examples of a split, `(x, y)`, not batched.
@@ -51,22 +64,37 @@ class TfdsTasks:
 
 def tasks_from_tfds(
     builder: Any,
-    outputs: Sequence[str] | Mapping[str, str],
+    outputs: Sequence[str] | Mapping[str, str | tuple[str, str]],
     inputs: str | Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
     data_dir: Any = None,
+    size: tuple[int, int] | None = None,
+    stride: int = 4,
 ) -> TfdsTasks:
     """Turns features of a TFDS data set into tasks.
 
     | feature | task |
     |---|---|
     | `ClassLabel` | multiclass, with its names; binary if there are two |
-    | `bool` | binary |
-    | float scalar or vector | regression |
-    | fixed-length `Sequence(ClassLabel)` | tagging |
+    | `bool`, a vector of them | binary, multilabel |
+    | float, a vector of them, one `BBoxFeature` | regression |
+    | sequence of `ClassLabel` | tagging; `kinds` may say multilabel |
+    | sequence of `BBoxFeature` | detection: `DetectionHead`, `CenterNetLoss` |
     | `LabeledImage` | multiclass by pixel, with a `SegmentationHead` |
     | float `(h, w, 1)` | regression by pixel, with a `DepthHead` |
+    | float `(h, w)` that `kinds` calls regression | likewise |
     | integer | what `kinds` says |
+
+    Inputs may be of any kind: images, text (as strings), sequences, numbers.
+    Sequences of different lengths make batches with
+
+        found.dataset("train").padded_batch(32, padding_values=found.padding)
+
+    Boxes become the maps that `keras_mtl.heads.encode_boxes` makes, with
+    `stride` pixels of the image to a cell. Their classes are the `ClassLabel`
+    beside them (the one called `label`, if there are several); a pair of
+    paths, `("objects/bbox", "objects/label")`, says which. Without any, all
+    boxes are of one class.
 
     Args:
         builder: A name (`"mnist"`, `"celeb_a"`) or a TFDS builder.
@@ -77,6 +105,10 @@ def tasks_from_tfds(
             dict. By default what the builder calls its supervised input.
         kinds: Kinds of tasks by task, where features do not tell them.
         data_dir: Where TFDS keeps the data set, for a builder by name.
+        size: Height and width that images, and labels by pixel, are resized
+            to. Needed for batches of images of different sizes, and for boxes
+            in them.
+        stride: Pixels per cell of the maps of boxes, as in `DecodeBoxes`.
 
     Returns:
         The tasks, and how to read the examples.
@@ -97,7 +129,7 @@ def tasks_from_tfds(
 
     if isinstance(builder, str):
         builder = tfds.builder(builder, data_dir=data_dir)
-    features = _flat(builder.info.features)
+    features = leaves(builder.info.features)
     if inputs is None:
         supervised = builder.info.supervised_keys
         if not supervised or not isinstance(supervised[0], str):
@@ -108,60 +140,84 @@ def tasks_from_tfds(
         inputs = supervised[0]
     if not isinstance(outputs, Mapping):
         outputs = {path.split("/")[-1]: path for path in outputs}
-    if isinstance(outputs, Mapping) and not outputs:
+    if not outputs:
         raise ValueError(
             "`outputs` must name a feature to learn, at least one of: "
             f"{list(features)}."
         )
     for argument, paths in (
         ("outputs", outputs.values()),
-        ("inputs", [inputs] if isinstance(inputs, str) else inputs),
+        ("inputs", _listed(inputs)),
     ):
         for path in paths:
-            _check_path(argument, path, features, builder.name)
-    tasks = TaskSet(
-        [
-            _task(name, path, features[path], (kinds or {}).get(name))
-            for name, path in outputs.items()
-        ]
+            for one in _listed(path):
+                _check_path(argument, one, features, builder.name)
+    _check_size(size, stride)
+    canvas = Canvas(
+        size or _size([features[path] for path in _listed(inputs)]),
+        size is not None,
+        stride,
     )
+    labels = {
+        name: label_of(name, path, features, (kinds or {}).get(name), canvas)
+        for name, path in outputs.items()
+    }
+
+    def read(example: Mapping[str, Any], path: str) -> Any:
+        value = features[path].of(example)
+        if size is None or not _is_image(features[path].feature):
+            return value
+        resized = tf.image.resize(value, size, antialias=True)
+        if value.dtype.is_integer:
+            resized = tf.round(resized)
+        return tf.cast(resized, value.dtype)
 
     def example(found: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         x = (
-            _at(found, inputs)
+            read(found, inputs)
             if isinstance(inputs, str)
-            else {path: _at(found, path) for path in inputs}
+            else {path: read(found, path) for path in inputs}
         )
-        y = {}
-        for name, path in outputs.items():
-            label = _at(found, path)
-            if tasks[name].head is not None and tasks[name].classifies:
-                label = tf.squeeze(label, -1)  # (h, w, 1) -> (h, w)
-            y[name] = (
-                tf.cast(label, "int32")
-                if tasks[name].classifies
-                else tf.cast(label, "float32")
-            )
-        return x, y
+        return x, {name: label.read(found) for name, label in labels.items()}
 
+    tasks = TaskSet([label.task for label in labels.values()])
     return TfdsTasks(builder, tasks, example)
 
 
-def _flat(features: Any, path: str = "") -> dict[str, Any]:
-    """Features by path; a dict of features is gone into."""
-    if isinstance(features, Mapping) or hasattr(features, "items"):
-        return {
-            key: feature
-            for name, inner in features.items()
-            for key, feature in _flat(inner, f"{path}{name}/").items()
-        }
-    return {path.rstrip("/"): features}
+def _listed(paths: str | Sequence[str]) -> Sequence[str]:
+    return [paths] if isinstance(paths, str) else paths
 
 
-def _at(example: Any, path: str) -> Any:
-    for part in path.split("/"):
-        example = example[part]
-    return example
+def _is_image(feature: Any) -> bool:
+    import tensorflow_datasets as tfds
+
+    return isinstance(feature, tfds.features.Image)
+
+
+def _size(inputs: Sequence[Leaf]) -> tuple[int, int] | None:
+    """Height and width of the first input that is an image, if it has any."""
+    for leaf in inputs:
+        if _is_image(leaf.feature):
+            height, width = leaf.feature.shape[:2]
+            if height and width:
+                return height, width
+    return None
+
+
+def _check_size(size: Any, stride: Any) -> None:
+    numbers = {"stride": stride}
+    if size is not None:
+        if len(size) != 2:
+            raise ValueError(
+                "`size` must be (height, width) in pixels. Received: "
+                f"size={size!r}"
+            )
+        numbers |= {"size[0]": size[0], "size[1]": size[1]}
+    for argument, value in numbers.items():
+        if type(value) is not int or value < 1:
+            raise ValueError(
+                f"`{argument}` must be a positive integer. Received: {value!r}"
+            )
 
 
 def _check_path(
@@ -169,48 +225,10 @@ def _check_path(
 ) -> None:
     if path in features:
         return
-    close = difflib.get_close_matches(path, features, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    within = [inner for inner in features if inner.startswith(f"{path}/")]
+    close = within or difflib.get_close_matches(path, features, n=1)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise ValueError(
         f"`{argument}` must name features of {name!r}. Expected: "
         f"{list(features)}. Received: {path!r}.{hint}"
     )
-
-
-def _task(name: str, path: str, feature: Any, kind: str | None) -> Task:
-    import tensorflow_datasets as tfds
-
-    if isinstance(feature, tfds.features.LabeledImage):
-        return Task(
-            name,
-            "multiclass",
-            units=feature.num_classes,
-            head=SegmentationHead(feature.num_classes),
-        )
-    if isinstance(feature, tfds.features.ClassLabel):
-        if kind is None:
-            kind = "binary" if feature.num_classes == 2 else "multiclass"
-        return Task(
-            name,
-            kind,
-            units=None if kind == "binary" else feature.num_classes,
-            class_names=None if kind == "binary" else feature.names,
-        )
-    inner = getattr(feature, "feature", None)
-    if isinstance(inner, tfds.features.ClassLabel):
-        return Task(name, kind or "tagging", units=inner.num_classes)
-    shape, dtype = feature.shape, feature.dtype
-    if len(shape or ()) == 3 and shape[-1] == 1 and "float" in str(dtype):
-        return Task(name, "regression", head=DepthHead())
-    if kind is None and len(shape or ()) < 2 and shape is not None:
-        if dtype == "bool":
-            kind = "binary"
-        elif "float" in str(dtype):
-            kind = "regression"
-    if kind is None:
-        raise ValueError(
-            f"The feature {path!r} does not tell what kind of task it is. "
-            f"Expected: `kinds={{{name!r}: ...}}`, or a feature of classes, "
-            f"booleans or floats. Received: {feature}."
-        )
-    return Task(name, kind, units=shape[0] if shape else None)

@@ -118,7 +118,9 @@ class TaskEarlyStopping(Schedule):
             if factors[t] == 0:
                 continue
             gain = sign * (best[t] - values[t])
-            if first or gain > self.min_delta:
+            # NaN, where no label was there to validate by, is beaten by all.
+            fresh = np.isnan(best[t]) and not np.isnan(values[t])
+            if first or fresh or gain > self.min_delta:
                 best[t], waited[t] = values[t], 0
                 for kept, v in zip(
                     self.best_heads[t], self._heads.variables[t], strict=True

@@ -1,11 +1,16 @@
 """Tasks from features of TFDS: every kind of feature, and examples of it."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_mtl import builders
 from keras_mtl.data import tasks_from_tfds
+from keras_mtl.heads import CenterNetLoss, DetectionHead, encode_boxes
+
+BOX = tfds.features.BBox(ymin=0.25, xmin=0.0, ymax=0.75, xmax=0.5)
 
 
 class EveryFeature(tfds.core.GeneratorBasedBuilder):
@@ -34,6 +39,23 @@ class EveryFeature(tfds.core.GeneratorBasedBuilder):
                     ),
                     "ground": features.LabeledImage(labels=4, shape=(4, 4, 1)),
                     "depth": features.Tensor(shape=(4, 4, 1), dtype=tf.float32),
+                    "plane": features.Tensor(shape=(4, 4), dtype=tf.float32),
+                    "flags": features.Tensor(shape=(3,), dtype=tf.bool),
+                    "place": features.BBoxFeature(),
+                    "words": features.Sequence(features.Text()),
+                    "slots": features.Sequence(
+                        features.ClassLabel(num_classes=5)
+                    ),
+                    "objects": features.Sequence(
+                        {
+                            "bbox": features.BBoxFeature(),
+                            "label": features.ClassLabel(names=["cup", "pan"]),
+                            "pose": features.ClassLabel(num_classes=3),
+                            "weight": tf.float32,
+                        }
+                    ),
+                    "faces": features.Sequence(features.BBoxFeature()),
+                    "odd/name": features.ClassLabel(num_classes=3),
                 }
             ),
             supervised_keys=("image", "label"),
@@ -58,6 +80,17 @@ class EveryFeature(tfds.core.GeneratorBasedBuilder):
                     "tags": [i % 5, 0, 1],
                     "ground": draw.integers(0, 4, (4, 4, 1), "uint8"),
                     "depth": np.full((4, 4, 1), i, "float32"),
+                    "plane": np.full((4, 4), i, "float32"),
+                    "flags": [i > 0, True, False],
+                    "place": BOX,
+                    "words": ["word"] * i,
+                    "slots": [4] * i,
+                    "objects": [
+                        {"bbox": BOX, "label": j % 2, "pose": 2, "weight": 1.0}
+                        for j in range(i)
+                    ],
+                    "faces": [BOX] * (i % 2),
+                    "odd/name": i % 3,
                 },
             )
 
@@ -72,8 +105,13 @@ OUTPUTS = {
     "tags": "tags",
     "ground": "ground",
     "depth": "depth",
+    "plane": "plane",
+    "flags": "flags",
+    "place": "place",
+    "slots": "slots",
+    "odd": "odd/name",
 }
-KINDS = {"count": "regression"}
+KINDS = {"count": "regression", "plane": "regression"}
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +133,11 @@ def test_features_tell_kinds_and_units(prepared):
         "tags": ("tagging", 5),
         "ground": ("multiclass", 4),
         "depth": ("regression", None),
+        "plane": ("regression", None),
+        "flags": ("multilabel", 3),
+        "place": ("regression", 4),
+        "slots": ("tagging", 5),
+        "odd": ("multiclass", 3),
     }
     assert tasks["animal"].class_names == ["cat", "dog", "ox"]
     assert tasks["ground"].head is not None
@@ -111,7 +154,145 @@ def test_examples_are_inputs_and_labels(prepared):
         np.testing.assert_array_equal(y["pose"], [i, -i])
         np.testing.assert_array_equal(y["tags"], [i % 5, 0, 1])
         assert y["ground"].shape == (4, 4)
-        assert y["depth"].shape == (4, 4, 1)
+        assert y["depth"].shape == y["plane"].shape == (4, 4, 1)
+        np.testing.assert_array_equal(y["flags"], [i > 0, True, False])
+        np.testing.assert_array_equal(y["place"], [0.25, 0.0, 0.75, 0.5])
+        np.testing.assert_array_equal(y["slots"], [4] * i)
+        assert int(y["odd"]) == i % 3
+
+
+def test_boxes_become_the_maps_of_a_detection_head(prepared):
+    outputs = {
+        "things": "objects/bbox",
+        "poses": ("objects/bbox", "objects/pose"),
+        "faces": "faces",
+    }
+    found = tasks_from_tfds(prepared, outputs, stride=2)
+    for name, classes in (("things", 2), ("poses", 3), ("faces", 1)):
+        task = found.tasks[name]
+        assert isinstance(task.loss, CenterNetLoss)
+        assert isinstance(task.head, DetectionHead)
+        assert (task.head.classes, task.head.size) == (classes, (2, 2))
+        assert task.metrics == []
+    box = [0.0, 1.0, 2.0, 3.0]  # of 4 × 4 pixels: left, top, right, bottom
+    for x, y in found.dataset("train"):
+        i = int(x[0, 0, 0])
+        for name, labels, count in (
+            ("things", [j % 2 for j in range(i)], 2),
+            ("poses", [2] * i, 3),
+            ("faces", [0] * (i % 2), 1),
+        ):
+            expected = encode_boxes(
+                [box] * len(labels), labels, count, (2, 2), stride=2
+            )
+            np.testing.assert_allclose(y[name], expected, atol=1e-6)
+
+
+def test_a_sequence_of_classes_may_be_a_set_of_them(prepared):
+    found = tasks_from_tfds(
+        prepared,
+        {"has": "tags", "holds": "objects/label"},
+        kinds={"has": "multilabel", "holds": "multilabel"},
+    )
+    assert found.tasks["has"].units == 5
+    for x, y in found.dataset("train"):
+        i = int(x[0, 0, 0])
+        expected = np.zeros(5)
+        expected[[i % 5, 0, 1]] = 1
+        np.testing.assert_array_equal(y["has"], expected)
+        np.testing.assert_array_equal(y["holds"], [i > 0, i > 1])
+
+
+def test_sequences_of_any_length_are_padded_with_what_is_missing(prepared):
+    found = tasks_from_tfds(
+        prepared, ["slots", "price"], inputs=["words", "note"]
+    )
+    data = found.dataset("train").padded_batch(6, padding_values=found.padding)
+    x, y = next(iter(data))
+    assert x["words"].shape == y["slots"].shape == (6, 5)
+    assert y["price"].shape == (6,)
+    there = x["words"].numpy() == b"word"
+    np.testing.assert_array_equal(y["slots"], np.where(there, 4, -1))
+    assert sorted(there.sum(axis=1)) == list(range(6))
+
+
+def test_images_and_labels_by_pixel_are_resized(prepared):
+    found = tasks_from_tfds(
+        prepared, ["ground", "depth", "faces"], size=(8, 6), stride=2
+    )
+    same = tasks_from_tfds(prepared, ["ground"])
+    for (x, y), (first, before) in zip(
+        found.dataset("train"), same.dataset("train"), strict=True
+    ):
+        assert x.shape == (8, 6, 3) and x.dtype == "uint8"
+        np.testing.assert_array_equal(x[0, 0], first[0, 0])
+        assert y["ground"].shape == (8, 6) and y["depth"].shape == (8, 6, 1)
+        assert set(np.ravel(y["ground"])) <= set(np.ravel(before["ground"]))
+        assert y["faces"].shape == (4, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "arguments", "kinds"),
+    [
+        ("mnist", ["label"], {}, ["multiclass"]),
+        ("imdb_reviews", ["label"], {}, ["binary"]),
+        ("glue/stsb", ["label"], {"inputs": ["sentence1"]}, ["regression"]),
+        (
+            "celeb_a",
+            ["attributes/Smiling", "attributes/Young"],
+            {"inputs": "image"},
+            ["binary", "binary"],
+        ),
+        (
+            "voc",
+            {"things": "objects/bbox", "holds": "labels"},
+            {
+                "inputs": "image",
+                "size": (32, 48),
+                "kinds": {"holds": "multilabel"},
+            },
+            ["regression", "multilabel"],
+        ),
+    ],
+)
+def test_data_sets_of_tfds(name, outputs, arguments, kinds, offline, tmp_path):
+    with tfds.testing.mock_data(num_examples=3):
+        found = tasks_from_tfds(name, outputs, data_dir=tmp_path, **arguments)
+        assert [task.kind for task in found.tasks.values()] == kinds
+        data = found.builder.as_dataset(split="train").map(found.example)
+        # Sequences that belong together are not of one length in what is
+        # made up here.
+        x, y = data.element_spec if name == "voc" else next(iter(data))
+    assert set(y) == set(found.tasks)
+    if name == "voc":
+        assert x.shape == (32, 48, 3)
+        assert y["things"].shape == (8, 12, 24)
+        assert y["holds"].shape == (20,)
+
+
+@pytest.mark.parametrize("name", ["mnist", "voc", "imdb_reviews"])
+def test_a_data_set_of_tfds_that_is_not_prepared(name, offline, tmp_path):
+    outputs = ["labels"] if name == "voc" else ["label"]
+    inputs = "image" if name == "voc" else None
+    found = tasks_from_tfds(name, outputs, inputs, data_dir=tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"{name}.*is not prepared in"):
+        found.dataset("train")
+
+
+@pytest.mark.slow
+def test_a_model_learns_where_boxes_are(prepared):
+    found = tasks_from_tfds(prepared, {"faces": "faces"}, stride=2)
+    model = builders.hard_sharing(
+        keras.Input((4, 4, 3)),
+        found.tasks,
+        [keras.layers.Conv2D(8, 3, 2, "same", name="low")],
+    )
+    model.compile(keras.optimizers.Adam(0.02))
+    data = found.dataset("train").map(lambda x, y: (x / 5, y)).batch(6)
+    losses = model.fit(data, epochs=30, shuffle=False, verbose=0).history[
+        "loss"
+    ]
+    assert losses[-1] < losses[0] / 2
 
 
 def test_several_inputs_are_a_dict(prepared):
@@ -141,9 +322,47 @@ def test_what_is_not_prepared_is_said_at_once(tmp_path):
         ({"outputs": []}, "`outputs` must name a feature"),
         ({"outputs": ["label"], "inputs": "img"}, "`inputs`.*'img'"),
         ({"outputs": ["count"]}, r"'count' does not tell.*kinds=\{'count'"),
-        ({"outputs": ["note"]}, "'note' does not tell"),
+        ({"outputs": ["note"]}, "'note' is text, .* an input but not a label"),
+        ({"outputs": ["words"]}, "'words' is text"),
+        (
+            {"outputs": {"note": "note"}, "kinds": {"note": "sequence"}},
+            "'note' is text",
+        ),
+        ({"outputs": ["plane"]}, "'plane' does not tell"),
+        ({"outputs": ["objects/weight"]}, "'objects/weight' does not tell"),
+        ({"outputs": ["objects"]}, "mean 'objects/bbox'"),
+        (
+            {"outputs": ["faces"], "inputs": "note"},
+            "`size` must be given for the task 'faces'",
+        ),
+        (
+            {"outputs": {"a": ("place", "label")}},
+            "'place' of the task 'a' must be a sequence of boxes",
+        ),
+        (
+            {"outputs": {"a": ("faces", "label")}},
+            "'label' must be the classes of the boxes 'faces'",
+        ),
+        ({"outputs": ["label"], "size": (4,)}, r"`size` must be \(height"),
+        ({"outputs": ["label"], "stride": 0}, "`stride` must be a positive"),
     ],
-    ids=["misspelt", "none", "input", "integer", "text"],
+    ids=[
+        "misspelt",
+        "none",
+        "input",
+        "integer",
+        "text",
+        "words",
+        "text_with_kind",
+        "plane",
+        "floats_of_any_number",
+        "dict",
+        "no_picture",
+        "one_box",
+        "one_class",
+        "size",
+        "stride",
+    ],
 )
 def test_bad_features_are_refused(prepared, arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -30,6 +30,8 @@ class Case:
 
 
 CASES = (
+    Case("all_tasks", schedules.AllTasks, left_out=False),
+    Case("alternate", lambda: schedules.Alternate({"b": 2})),
     Case("round_robin", schedules.RoundRobin),
     Case(
         "round_robin", lambda: schedules.RoundRobin({"a": 3, "c": 2}), "by_task"

@@ -104,6 +104,30 @@ def test_a_curriculum_by_hand():
     ]
 
 
+def test_turns_of_epochs():
+    schedule = bound(schedules.Alternate({"a": 2, "c": 3}))
+    turns = np.array([schedule.epoch_factors(epoch) for epoch in range(12)])
+    assert list(turns.argmax(axis=1)) == [0, 0, 1, 2, 2, 2] * 2
+    np.testing.assert_array_equal(turns.sum(axis=1), np.ones(12))
+
+
+def test_the_last_epochs_on_one_task():
+    """Fine-tuning: 2 of 6 epochs on "b" alone."""
+    schedule = bound(schedules.Curriculum(end={"a": 4, "c": 4}))
+    factors = [schedule.epoch_factors(epoch) for epoch in range(6)]
+    assert factors == [[1, 1, 1]] * 4 + [[0, 1, 0]] * 2
+
+
+def test_all_tasks_are_as_no_schedule():
+    plain, named = model_of(), model_of("all_tasks")
+    for model in (plain, named):
+        model.fit(X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    for a, b in zip(
+        plain.trainable_variables, named.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
 def test_loss_driven_factors_by_hand():
     schedule = bound(schedules.LossDriven(strength=0.5))
     logs = dict(
@@ -158,6 +182,18 @@ def test_early_stopping_may_watch_what_grows_and_spare_tasks():
         schedule.on_epoch_end(model, epoch, logs)
         assert schedule.stopped() == (["c"] if epoch == 2 else [])
     assert not model.stop_training
+
+
+def test_early_stopping_begins_with_the_first_value_that_is_one():
+    schedule = bound(schedules.TaskEarlyStopping(patience=2))
+    losses = [float("nan"), 0.5, float("nan"), 0.4, float("nan"), 0.6]
+    stopped = []
+    for epoch, loss in enumerate(losses):
+        logs = {"val_a_loss": loss, "val_b_loss": -epoch, "val_c_loss": -epoch}
+        schedule.on_epoch_end(_Told(), epoch, logs)
+        stopped.append(schedule.stopped())
+    assert stopped == [[], [], [], [], [], ["a"]]
+    assert float(schedule.best[0]) == pytest.approx(0.4)
 
 
 # --------------------------------------------------------------- contracts
@@ -319,6 +355,7 @@ def test_a_factor_scales_the_loss_of_its_task():
         (lambda: schedules.get("rond_robin"), "Did you mean 'round_robin'"),
         (lambda: schedules.get(3), "`schedule` must be a name"),
         (lambda: schedules.RoundRobin(0), "`steps` must be a positive"),
+        (lambda: schedules.Alternate({"a": 0}), "`epochs` must be a positive"),
         (
             lambda: bound(schedules.RoundRobin({"d": 2})),
             "`steps` has keys that name no task",

@@ -1,4 +1,4 @@
-"""Prepares a data set from files that a person has put somewhere."""
+"""Data sets from files that a person has put somewhere."""
 
 import pathlib
 from collections.abc import Callable
@@ -39,3 +39,11 @@ def prepare(
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(manual_dir=folder)
     )
+
+
+def manual_dir(dl_manager: Any) -> Any:
+    """Where a person put files; None where there are none."""
+    try:
+        return dl_manager.manual_dir
+    except AssertionError:  # TFDS says so that it is not there, or empty
+        return None

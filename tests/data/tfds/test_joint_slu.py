@@ -12,6 +12,7 @@ from keras_mtl.data import (
     JOINT_SLU_INTENTS,
     JOINT_SLU_SLOTS,
     load_joint_slu,
+    tasks_from_tfds,
 )
 from keras_mtl.data.tfds import JointSlu
 
@@ -87,6 +88,22 @@ def test_supervised(data_dir):
     assert words.tolist()[:3] == [b"flights", b"from", b"oslo"]
     assert labels["slots"].shape == words.shape == (8,)
     assert JOINT_SLU_INTENTS["atis"][labels["intent"]] == "atis_flight"
+
+
+def test_they_become_two_tasks(data_dir):
+    parts = load_joint_slu("snips", data_dir, FILES)
+    found = tasks_from_tfds(
+        "joint_slu/snips", ["slots", "intent"], data_dir=data_dir
+    )
+    kinds = {name: (t.kind, t.units) for name, t in found.tasks.items()}
+    assert kinds == {"slots": ("tagging", 72), "intent": ("multiclass", 7)}
+    data = found.dataset("train").padded_batch(9, padding_values=found.padding)
+    words, y = next(iter(data))
+    assert words.shape == y["slots"].shape
+    length = words.shape[1]
+    expected = parts["train"]
+    np.testing.assert_array_equal(y["slots"], expected["slots"][:, :length])
+    np.testing.assert_array_equal(y["intent"], expected["intent"])
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,11 @@ def picture(number):
 
 @pytest.fixture
 def files(tmp_path):
+    return write_pictures(tmp_path / "files")
+
+
+def write_pictures(folder):
     """The folders, as a person might have them."""
-    folder = tmp_path / "files"
     for split, numbers in NUMBERS.items():
         for kind in ("image", "depth", "seg13"):
             (folder / split / kind).mkdir(parents=True)

@@ -1,9 +1,7 @@
 """The TFDS builder of `census_income`."""
 
-import gzip
-import lzma
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -13,11 +11,12 @@ from keras_mtl.data.census_columns import (
     CENSUS_NUMBERS,
     FIELDS,
 )
+from keras_mtl.data.tfds.prepare import manual_dir
+from keras_mtl.data.tfds.text_files import find_text, read_lines
 
 URL = "https://archive.ics.uci.edu/static/public/117/census+income+kdd.zip"
 ARCHIVE = "census.tar.gz"  # lies within the .zip, and holds the two files
-TRAIN, TEST = "census-income.data", "census-income.test"
-OPEN: dict[str, Any] = {"": open, ".gz": gzip.open, ".xz": lzma.open}
+FILES = {"train": "census-income.data", "test": "census-income.test"}
 
 
 class CensusIncome(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
@@ -31,7 +30,7 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
     RELEASE_NOTES = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Only where UCI cannot be reached: unpack {URL}, and {ARCHIVE} "
-        f"within it, and put {TRAIN} and {TEST} into `manual_dir`."
+        f"within it, and put {' and '.join(FILES.values())} into `manual_dir`."
     )
 
     def _info(self) -> Any:
@@ -52,11 +51,10 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        train, test = find_files(_manual_dir(dl_manager)) or _download(
-            dl_manager
-        )
+        files = find_files(manual_dir(dl_manager)) or _download(dl_manager)
+        test = files["test"]
         return {
-            "train": self._generate_examples(train),
+            "train": self._generate_examples(files["train"]),
             "validation": self._generate_examples(test, start=0, step=2),
             "test": self._generate_examples(test, start=1, step=2),
         }
@@ -64,29 +62,17 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
     def _generate_examples(
         self, path: Any, start: int = 0, step: int = 1
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        with open_text(path) as file:
-            for number, line in enumerate(file):
-                if number % step == start:
-                    yield number, parse(line, f"{path}, line {number + 1}")
+        for number, (place, line) in enumerate(read_lines(path)):
+            if number % step == start:
+                yield number, parse(line, place)
 
 
-def find_files(folder: Any) -> tuple[Any, Any] | None:
-    """The train and the test file in a folder, or None if one is missing."""
+def find_files(folder: Any) -> dict[str, Any] | None:
+    """The files in a folder by split, or None if one is missing."""
     if folder is None:
         return None
-    found = []
-    for name in (TRAIN, TEST):
-        paths = [folder / f"{name}{suffix}" for suffix in OPEN]
-        found.append(next((path for path in paths if path.exists()), None))
-    train, test = found
-    return None if train is None or test is None else (train, test)
-
-
-def open_text(path: Any) -> TextIO:
-    """Opens a file that may be compressed."""
-    suffix = path.suffix if path.suffix in OPEN else ""
-    file: TextIO = OPEN[suffix](path, "rt", encoding="utf-8")
-    return file
+    files = {split: find_text(folder, name) for split, name in FILES.items()}
+    return None if None in files.values() else files
 
 
 def parse(line: str, place: str) -> dict[str, Any]:
@@ -114,20 +100,13 @@ def parse(line: str, place: str) -> dict[str, Any]:
     return example
 
 
-def _manual_dir(dl_manager: Any) -> Any:
-    try:
-        return dl_manager.manual_dir
-    except AssertionError:  # TFDS says so that it is not there, or empty
-        return None
-
-
-def _download(dl_manager: Any) -> tuple[Any, Any]:
+def _download(dl_manager: Any) -> dict[str, Any]:
     folder = dl_manager.download_and_extract(URL)
     folder = dl_manager.extract(folder / ARCHIVE)
     files = find_files(folder)
     if files is None:
         raise FileNotFoundError(
-            f"Expected {TRAIN} and {TEST} in {ARCHIVE} of {URL}. Received: "
-            f"{sorted(path.name for path in folder.iterdir())}."
+            f"Expected {' and '.join(FILES.values())} in {ARCHIVE} of {URL}. "
+            f"Received: {sorted(path.name for path in folder.iterdir())}."
         )
     return files

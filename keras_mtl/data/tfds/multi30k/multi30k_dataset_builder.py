@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from keras_mtl.data.tfds.prepare import manual_dir
 from keras_mtl.data.tfds.text_files import find_text, read_lines
 
 URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
@@ -43,7 +44,7 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        files = find_files(_manual_dir(dl_manager)) or dl_manager.download(
+        files = find_files(manual_dir(dl_manager)) or dl_manager.download(
             {
                 split: {name: f"{URL}/{stem}.{name}.gz" for name in LANGUAGES}
                 for split, stem in FILES.items()
@@ -92,10 +93,3 @@ def _read(path: Any) -> list[str]:
             )
         texts.append(text)
     return texts
-
-
-def _manual_dir(dl_manager: Any) -> Any:
-    try:
-        return dl_manager.manual_dir
-    except AssertionError:  # TFDS says so that it is not there, or empty
-        return None
