@@ -1,6 +1,5 @@
 """Pictures for TensorBoard of what is learned about sharing."""
 
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from keras_mtl.callbacks.figure_pixels import figure_pixels
 from keras_mtl.training import inspect_sharing
 
 _MAX_NUMBERS = 12  # of columns with the values written in
@@ -52,7 +52,7 @@ class SharingTensorBoard(keras.callbacks.Callback):
             )
         with self._writer.as_default():
             for name, figure in pictures.items():
-                tf.summary.image(name, _pixels(figure)[None], step=epoch)
+                tf.summary.image(name, figure_pixels(figure)[None], step=epoch)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Closes the file."""
@@ -157,9 +157,3 @@ def _maps(group: str, rows: dict[str, np.ndarray]) -> Figure:
         line[0].set_ylabel(row)
     figure.colorbar(image, ax=grid)
     return figure
-
-
-def _pixels(figure: Figure) -> Any:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    return tf.io.decode_png(picture.getvalue(), channels=4)

@@ -8,16 +8,37 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_mtl.callbacks.figure_pixels import figure_pixels
+from keras_mtl.callbacks.gradient_board import GradientBoard
+from keras_mtl.callbacks.window_means import WindowMeans
+
 
 class TaskTensorBoard(keras.callbacks.Callback):
-    """Writes the logs of each epoch as `<what>/<task>` scalars.
+    """Writes losses, metrics, weights and conflict as `<what>/<task>`.
 
     TensorBoard makes one section of `loss/left`, `loss/right`, …, one of
     `accuracy/…`, one of `weight/…`. Training and validation are two runs in
-    one folder, so that they share their charts.
+    one folder, so that they share their charts. These are the logs of each
+    epoch.
+
+    Every so many steps there are also the means of losses, of weights and of
+    the smallest cosine over the steps since the last time (`loss by step/…`),
+    the factors of the schedule and the learning rate. They are what the step
+    has computed anyway: nothing is computed or traced for them.
+
+    With `batch`, after each epoch: the length of each task's gradient in the
+    shared variables, the cosine of each pair, the share of pairs that point
+    apart, and a picture of all cosines, on that batch. This takes a backward
+    pass for each task, whatever the balancer is.
 
     Args:
         log_dir: The run's folder.
+        every: Steps between two points by step; None for none.
+        batch: `(x, y)`: inputs, and labels by task.
+
+    Raises:
+        ValueError: `every` is below 1; or, as training begins, a batch for a
+            model that shares nothing.
 
     Example:
     >>> model.fit(  # doctest: +SKIP
@@ -25,10 +46,61 @@ class TaskTensorBoard(keras.callbacks.Callback):
     ... )
     """
 
-    def __init__(self, log_dir: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str],
+        every: int | None = 100,
+        batch: tuple[Any, Any] | None = None,
+    ) -> None:
         super().__init__()
+        if every is not None and every < 1:
+            raise ValueError(
+                "`every` must be a positive number of steps, or None for no "
+                f"points by step. Received: every={every!r}"
+            )
         self.log_dir = Path(log_dir)
+        self.every = every
+        self.batch = batch
         self._writers: dict[str, Any] = {}
+        self._gradients: GradientBoard | None = None
+        self._means: WindowMeans | None = None
+        self._last = 0
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Prepares the look at gradients."""
+        if self.batch is not None:
+            if not self.model.partition.shared:
+                raise ValueError(
+                    "`batch` is for models that share variables between "
+                    f"tasks. Received: {self.model.name!r}, in which each "
+                    "task has its own. Leave it out."
+                )
+            self._gradients = GradientBoard(self.model, *self.batch)
+
+    def on_epoch_begin(
+        self, epoch: int, logs: Mapping[str, float] | None = None
+    ) -> None:
+        """Begins the first window of steps."""
+        self._means = WindowMeans(self.model) if self.every else None
+        self._last = 0
+
+    # Not `on_train_batch_end`: with that, Keras would turn every log of every
+    # step into a number and wait for it.
+    def on_train_batch_begin(
+        self, batch: int, logs: Mapping[str, float] | None = None
+    ) -> None:
+        """Writes the means of the steps before, when it is time."""
+        if self._means is None or not self.every:
+            return
+        if batch - self._last < self.every:
+            return
+        self._last = batch
+        step = int(self.model.optimizer.iterations)
+        for key, value in self._means.take().items():
+            what, _, task = scalar_tag(key, self.model.tasks).partition("/")
+            self._write("train", f"{what} by step/{task}", value, step)
+        for key, value in _settings(self.model).items():
+            self._write("train", key, value, step)
 
     def on_epoch_end(
         self, epoch: int, logs: Mapping[str, float] | None = None
@@ -36,18 +108,33 @@ class TaskTensorBoard(keras.callbacks.Callback):
         """Writes one point of every curve."""
         for key, value in (logs or {}).items():
             run = "validation" if key.startswith("val_") else "train"
-            if run not in self._writers:
-                path = str(self.log_dir / run)
-                self._writers[run] = tf.summary.create_file_writer(path)
-            with self._writers[run].as_default():
-                tag = scalar_tag(key.removeprefix("val_"), self.model.tasks)
-                tf.summary.scalar(tag, float(value), step=epoch)
+            tag = scalar_tag(key.removeprefix("val_"), self.model.tasks)
+            self._write(run, tag, value, epoch)
+        if self._gradients is not None:
+            scalars, picture = self._gradients.look()
+            for tag, value in scalars.items():
+                self._write("train", tag, value, epoch)
+            with self._writer("train").as_default():
+                tf.summary.image(
+                    "gradient cosines", figure_pixels(picture)[None], step=epoch
+                )
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Closes the files."""
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
+        self._gradients = self._means = None
+
+    def _writer(self, run: str) -> Any:
+        if run not in self._writers:
+            path = str(self.log_dir / run)
+            self._writers[run] = tf.summary.create_file_writer(path)
+        return self._writers[run]
+
+    def _write(self, run: str, tag: str, value: Any, step: int) -> None:
+        with self._writer(run).as_default():
+            tf.summary.scalar(tag, float(value), step=step)
 
 
 def scalar_tag(key: str, tasks: Any) -> str:
@@ -57,3 +144,17 @@ def scalar_tag(key: str, tasks: Any) -> str:
         if key.startswith(f"{name}_"):
             return f"{key.removeprefix(f'{name}_')}/{name}"
     return f"all tasks/{key}"
+
+
+def _settings(model: Any) -> dict[str, float]:
+    """What the step was told, rather than found out."""
+    found = {
+        "all tasks by step/learning_rate": float(model.optimizer.learning_rate)
+    }
+    if model.schedule is not None:
+        factors = keras.ops.convert_to_numpy(
+            model.schedule.factors(model.optimizer.iterations)
+        )
+        for task, factor in zip(model.tasks, factors, strict=True):
+            found[f"schedule by step/{task}"] = float(factor)
+    return found

@@ -10,12 +10,15 @@ import typer
 from typer.core import TyperGroup
 
 from keras_mtl._version import __version__
+from keras_mtl.cli.advise import advise
 from keras_mtl.cli.balancers import balancers
 from keras_mtl.cli.check import check
 from keras_mtl.cli.compare import compare
 from keras_mtl.cli.export import export
+from keras_mtl.cli.new import new
 from keras_mtl.cli.output import new_console
 from keras_mtl.cli.train import train
+from keras_mtl.cli.tune import tune
 
 
 class _Commands(TyperGroup):
@@ -69,7 +72,10 @@ def _common(
     """Options of all commands; typer reads them from the signature."""
 
 
-for command in (train, compare, export, check, balancers):
+for command in (
+    *(new, train, compare, tune, advise),
+    *(export, check, balancers),
+):
     app.command()(command)
 
 

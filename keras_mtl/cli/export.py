@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,20 +22,60 @@ def export(
         ),
     ],
     out: options.SavedModels = Path("saved_models"),
+    format: Annotated[
+        str,
+        typer.Option(help="saved_model, litert, onnx or openvino."),
+    ] = "saved_model",
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TASK,TASK",
+            help="A signature that computes these tasks alone; may be "
+            "repeated.",
+        ),
+    ] = None,
+    examples: Annotated[
+        bool,
+        typer.Option(
+            "--examples", help="Add a signature that takes tf.Example."
+        ),
+    ] = False,
+    float16: Annotated[
+        bool,
+        typer.Option("--float16", help="Store weights in half the bytes."),
+    ] = False,
+    warmup: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Real rows, by input name, in an .npz file: TF Serving "
+            "warms up with them.",
+        ),
+    ] = None,
 ) -> None:
     """Export a trained model for TF Serving and check it."""
     file, config = _find(model)
+    arguments = {
+        "format": format,
+        "groups": dict(map(_group, group or [])),
+        "examples": examples,
+        "float16": float16,
+        "warmup": None if warmup is None else _rows(warmup),
+    }
     import_quietly()
     deploy = None
     if (recipe := Path(config.get("file", ""))).is_file():
         from keras_mtl.recipe import load_recipe
 
         deploy = load_recipe(recipe).deploy  # and registers its layers
+    name = config.get("recipe", file.stem)
     export_file(
         new_console(),
         file,
-        out / config.get("recipe", file.stem),
+        # What serves other formats watches directories of its own.
+        out / (name if format == "saved_model" else f"{name}-{format}"),
         deploy=deploy,
+        arguments=arguments,
     )
 
 
@@ -45,6 +85,7 @@ def export_file(
     model_dir: Path,
     before: Sequence[str] = (),
     deploy: Callable[[Any], Any] | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> None:
     """Exports a `.keras` file, checks it and prints what to type next.
 
@@ -54,6 +95,7 @@ def export_file(
         model_dir: The directory of the model's versions.
         before: Commands to print before those of serving.
         deploy: Makes the model to export, as in `Recipe`.
+        arguments: Further ones of `keras_mtl.export`.
 
     Raises:
         typer.Exit: With code 1, if the export or its check fails.
@@ -66,8 +108,13 @@ def export_file(
     try:
         trained: Any = keras.models.load_model(file)
         version_dir = serving.export(
-            deploy(trained) if deploy else trained, model_dir
+            deploy(trained) if deploy else trained,
+            model_dir,
+            **(arguments or {}),
         )
+        if not (version_dir / "saved_model.pb").exists():
+            console.print(f"Export {version_dir}", soft_wrap=True)
+            return
         report = serving.check(version_dir)
     except ValueError as error:
         new_console(stderr=True).print(f"The export failed: {error}")
@@ -75,9 +122,13 @@ def export_file(
     print_check(console, report)
     if not report.ok:
         raise typer.Exit(1)
+    serving.write_configs(model_dir.parent)
+    commands = serving.next_commands(version_dir)
     console.print("\nNext:")
-    for command in (*before, *serving.next_commands(version_dir).values()):
+    for command in (*before, commands["serve"], commands["ask"]):
         console.print(f"  {command}", soft_wrap=True)
+    console.print("All models, with batching:")
+    console.print(f"  {commands['serve_all']}", soft_wrap=True)
 
 
 def check_place(path: Path) -> None:
@@ -108,3 +159,31 @@ def _find(path: Path) -> tuple[Path, dict[str, Any]]:
     except (OSError, ValueError):
         config = {}
     return file, config if isinstance(config, dict) else {}
+
+
+def _group(text: str) -> tuple[str, list[str]]:
+    name, equals, tasks = text.partition("=")
+    if not (name and equals and tasks):
+        raise ValueError(f"--group must be NAME=TASK,TASK. Received: {text!r}")
+    return name, tasks.split(",")
+
+
+def _rows(file: Path) -> dict[str, Any]:
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise ValueError(
+            "--warmup must be an .npz file, as numpy.savez writes it, with an "
+            f"array for each input. Received: {str(file)!r} ({error})"
+        ) from error

@@ -38,7 +38,7 @@ def _metrics(comparison: "Comparison") -> Table:
     from keras_mtl.analysis.verdict import percent
 
     seeds = len(comparison.seeds)
-    table = _table(
+    table = new_table(
         f"{comparison.recipe}: test data, mean ± standard deviation over "
         f"{seeds} seed{'s' if seeds > 1 else ''}",
         ["task", "method"],
@@ -74,7 +74,7 @@ def _costs(comparison: "Comparison") -> Table:
 
     inference = comparison.inference
     batch = f" of {inference.batch_size}" if inference else ""
-    table = _table(
+    table = new_table(
         "Cost of all tasks",
         ["method"],
         ["parameters", "operations", "training, s", f"batch{batch}, ms"],
@@ -108,7 +108,7 @@ def _milliseconds(quartiles: tuple[float, float, float]) -> str:
 def scores(recipe: "Recipe", run: "TrainingRun") -> Table:
     """The metrics of one trained model."""
     how = ", ".join(filter(None, [run.sharing, run.balancer]))
-    table = _table(
+    table = new_table(
         f"{recipe.name}: {how}, {run.epochs} epochs",
         ["task", "metric"],
         ["validation", "test"],
@@ -125,7 +125,7 @@ def scores(recipe: "Recipe", run: "TrainingRun") -> Table:
 
 def print_check(console: Console, report: Any) -> None:
     """Prints what became of each signature of an export."""
-    table = _table(
+    table = new_table(
         f"Export {report.path}",
         ["signature", "runs"],
         ["batch of 1", "batch of 32"],
@@ -138,11 +138,16 @@ def print_check(console: Console, report: Any) -> None:
             _ms(signature.latency_batch_ms),
         )
     console.print(table)
-    console.print(
-        "TF Serving's loader takes it, and every signature runs."
-        if report.ok
-        else "The check failed: not every signature runs."
-    )
+    if report.warmup_requests:
+        console.print(f"Warm-up requests that ran: {report.warmup_requests}")
+    if report.warmup_error:
+        console.print(f"The warm-up file fails: {report.warmup_error}")
+    if report.ok:
+        console.print("TF Serving's loader takes it, and every signature runs.")
+    elif all(s.ran for s in report.signatures.values()):
+        console.print("The check failed: the warm-up file does not run.")
+    else:
+        console.print("The check failed: not every signature runs.")
 
 
 def _ms(value: float | None) -> str:
@@ -153,7 +158,9 @@ def _starred(method: str, comparison: "Comparison") -> str:
     return f"{method} ★" if method == comparison.chosen else method
 
 
-def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
+def new_table(
+    title: str, texts: Sequence[str], numbers: Sequence[str]
+) -> Table:
     """An empty table, with columns of text and then columns of numbers."""
     table = Table(
         title=title,

@@ -1,9 +1,13 @@
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import (
     EventAccumulator,
 )
 from tensorboard.util import tensor_util
 
+from keras_mtl import MultiTaskModel, Task, builders
 from keras_mtl.callbacks import TaskTensorBoard
 from keras_mtl.callbacks.tensorboard import scalar_tag
 
@@ -49,3 +53,145 @@ def test_scalars_are_grouped_and_split_into_runs(tmp_path):
 )
 def test_the_longest_task_name_counts(key, tag):
     assert scalar_tag(key, Model.tasks) == tag
+
+
+def shared_model(**compiled):
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dense(4, activation="tanh", name="low")(inputs)
+    tasks = [Task("age", "regression"), Task("job", "binary")]
+    model = MultiTaskModel(
+        inputs,
+        {task.name: task.make_head(task.name)(hidden) for task in tasks},
+        tasks=tasks,
+    )
+    model.compile(keras.optimizers.SGD(0.1), **compiled)
+    return model
+
+
+def data(examples=48):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(examples, 3)).astype("float32")
+    return x, {"age": x[:, 0], "job": (x[:, 1] > 0).astype("float32")}
+
+
+def test_points_by_step_are_means_of_the_steps_between(tmp_path):
+    model = shared_model(balancer="mgda", schedule="round_robin")
+    seen = []
+    step = model.train_step
+
+    def watched(batch):
+        logs = step(batch)
+        seen.append({k: float(v) for k, v in logs.items()})
+        return logs
+
+    model.train_step = watched
+    model.run_eagerly = True
+    callback = TaskTensorBoard(tmp_path, every=2)
+    x, y = data()
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=[callback])
+    found = read(tmp_path / "train")
+    # Six steps: points before the third and the fifth.
+    points = dict(found["loss by step/age"])
+    assert list(points) == [2, 4]
+    assert points[2] == pytest.approx(seen[1]["age_loss"], rel=1e-5)
+    # Logs are means since the epoch began: (4 m₄ - 2 m₂) / 2.
+    expected = 2 * seen[3]["age_loss"] - seen[1]["age_loss"]
+    assert points[4] == pytest.approx(expected, rel=1e-4)
+    assert found["all tasks by step/learning_rate"] == [
+        (2, pytest.approx(0.1)),
+        (4, pytest.approx(0.1)),
+    ]
+    assert {f"schedule by step/{t}" for t in ("age", "job")} < set(found)
+    assert "weight by step/age" in found
+    assert "all tasks by step/min_cosine" in found
+
+
+def test_nothing_is_traced_anew_and_the_training_is_the_same(tmp_path):
+    x, y = data()
+    results = []
+    for callbacks in ([], [TaskTensorBoard(tmp_path, 2, (x[:8], first(y, 8)))]):
+        keras.utils.set_random_seed(0)
+        model = shared_model(balancer="pcgrad")
+        traced = []
+        step = model.train_step
+        model.train_step = lambda batch, step=step, traced=traced: (
+            traced.append(1) or step(batch)
+        )
+        model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+        results.append((len(traced), [v.numpy() for v in model.variables]))
+    assert results[0][0] == results[1][0]
+    for alone, watched in zip(*(r[1] for r in results), strict=True):
+        assert np.array_equal(alone, watched)
+
+
+def first(y, count):
+    return {name: values[:count] for name, values in y.items()}
+
+
+def test_gradients_on_a_batch(tmp_path):
+    model = shared_model(loss_weights={"age": 3.0, "job": 1.0})
+    x, y = data()
+    batch = x[:8], first(y, 8)
+    model.fit(
+        x,
+        y,
+        epochs=2,
+        verbose=0,
+        callbacks=[TaskTensorBoard(tmp_path, every=None, batch=batch)],
+    )
+    events = EventAccumulator(str(tmp_path / "train"))
+    events.Reload()
+    images = events.Tensors("gradient cosines")
+    assert [image.step for image in images] == [0, 1]
+    assert images[0].tensor_proto.string_val[2].startswith(b"\x89PNG")
+    lengths, cosines = by_hand(model, *batch)
+    found = {
+        tag: float(
+            tensor_util.make_ndarray(events.Tensors(tag)[1].tensor_proto)
+        )
+        for tag in events.Tags()["tensors"]
+        if tag != "gradient cosines"
+    }
+    assert found["gradient length/age"] == pytest.approx(
+        3 * lengths[0], rel=1e-4
+    )
+    assert found["gradient length/job"] == pytest.approx(lengths[1], rel=1e-4)
+    assert found["gradient cosine/age and job"] == pytest.approx(
+        cosines, abs=1e-4
+    )
+    assert found["all tasks/conflict share"] == float(cosines < 0)
+    assert not any("by step" in tag for tag in found)
+
+
+def by_hand(model, x, y):
+    """Lengths and cosine from a tape, over the shared layer."""
+    low = model.get_layer("low").trainable_variables
+    rows = []
+    for name, loss in (
+        ("age", keras.losses.MeanSquaredError()),
+        ("job", keras.losses.BinaryCrossentropy()),
+    ):
+        with tf.GradientTape() as tape:
+            value = loss(y[name][:, None], model(x)[name])
+        rows.append(
+            np.concatenate(
+                [g.numpy().ravel() for g in tape.gradient(value, low)]
+            )
+        )
+    lengths = [np.linalg.norm(row) for row in rows]
+    return lengths, rows[0] @ rows[1] / np.prod(lengths)
+
+
+def test_bad_input(tmp_path):
+    with pytest.raises(ValueError, match="`every` must be a positive"):
+        TaskTensorBoard(tmp_path, every=0)
+    model = builders.hard_sharing(
+        keras.Input((3,)),
+        [Task("age", "regression"), Task("job", "binary")],
+        [keras.layers.Dense(2, name="low")],
+        depth=0,
+    )
+    model.compile("sgd")
+    x, y = data()
+    with pytest.raises(ValueError, match="share variables between"):
+        model.fit(x, y, callbacks=[TaskTensorBoard(tmp_path, batch=(x, y))])

@@ -23,7 +23,10 @@ def test_help_lists_the_commands_and_does_not_import_tensorflow():
     )
     *page, modules = done.stdout.strip().splitlines()
     assert modules == "[]"
-    for command in ("train", "compare", "export", "check", "balancers"):
+    for command in (
+        *("new", "train", "compare", "tune", "advise"),
+        *("export", "check", "balancers"),
+    ):
         assert command in "\n".join(page)
 
 

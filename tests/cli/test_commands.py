@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from keras_mtl import balancers, serving
@@ -137,6 +138,50 @@ def test_train_resume_export_and_check(run, recipe_file):
     result = run("check", "served/tiny")
     assert result.exit_code == 0
     assert "every signature runs" in words(result)
+
+
+def test_export_with_everything(run):
+    inputs = keras.Input((3,), name="x")
+    model = keras.Model(
+        inputs, {key: keras.layers.Dense(1)(inputs) for key in "abc"}
+    )
+    model.save("tiny.keras")
+    np.savez("rows.npz", x=np.ones((5, 3)))
+    result = run(
+        *("export", "tiny.keras", "--group", "ends=a,c", "--examples"),
+        *("--float16", "--warmup", "rows.npz"),
+    )
+    assert result.exit_code == 0, result.stderr
+    for name in ("ends", "serving_examples", "serving_default"):
+        assert name in words(result)
+    assert "Warm-up requests that ran: 12" in words(result)
+    assert "--model_config_file=/models/models.config" in words(result)
+    assert Path("saved_models/models.config").exists()
+
+    Path(
+        "saved_models/tiny/1/assets.extra/tf_serving_warmup_requests"
+    ).write_bytes(b"no record" * 9)
+    result = run("check", "saved_models/tiny")
+    assert result.exit_code == 1
+    assert "The warm-up file fails: request 1: the file is" in words(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--group", "a,b"), "--group must be NAME=TASK,TASK"),
+        (("--warmup", "rows.csv"), "--warmup must be an .npz file"),
+        (("--format", "h5"), "`format` must be one of"),
+    ],
+)
+def test_exports_that_do_not_suit(run, arguments, message):
+    inputs = keras.Input((3,), name="x")
+    keras.Model(inputs, {"a": keras.layers.Dense(1)(inputs)}).save("m.keras")
+    Path("rows.csv").write_text("1,2")
+    result = run("export", "m.keras", *arguments)
+    assert result.exit_code in (1, 2)
+    assert message in " ".join(result.stderr.split())
+    assert not Path("saved_models/m").exists()
 
 
 def test_a_failed_check_is_code_1(run):

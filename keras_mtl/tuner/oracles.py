@@ -1,0 +1,240 @@
+"""KerasTuner's oracles, made to survive whatever ends their process.
+
+KerasTuner writes its files in place, counts trials that run when it is ended
+as failed or runs them twice, and forgets where a grid was. Here files are
+replaced as a whole, and a trial belongs to its worker until it has ended.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from keras_mtl import _files
+from keras_mtl.tuner.trial_record import RECORD
+
+# More failures in a row than any search has: failed trials do not end it.
+_NO_LIMIT = 10**9
+
+
+class _Durable:
+    """What is added to each of KerasTuner's oracles.
+
+    Attributes:
+        workers: Names of workers that will come again after a restart, or
+            None if any may.
+        on_full_disk: Called where a file cannot be written, before the error
+            is raised: in a chief, only a worker would see that.
+    """
+
+    workers: Collection[str] | None = None
+    on_full_disk: Callable[[OSError], None] = staticmethod(lambda error: None)
+    starts_with_defaults = True
+
+    # Of `keras_tuner.Oracle`.
+    trials: dict[str, Any]
+    ongoing_trials: dict[str, Any]
+    start_order: list[str]
+    end_order: list[str]
+    get_space: Any
+    get_state: Any
+    _project_dir: str
+    _retry_queue: list[str]
+    _record_values: Any
+
+    def populate_space(self, trial_id: str) -> Any:
+        """The values of a trial: of the first one, the defaults."""
+        if self.starts_with_defaults and not self.trials:
+            return {"status": "RUNNING", "values": self._defaults()}
+        with warnings.catch_warnings():
+            # The Gaussian process complains of few and of equal points.
+            warnings.simplefilter("ignore")
+            return super().populate_space(trial_id)  # type: ignore[misc]
+
+    def _defaults(self) -> dict[str, Any]:
+        hp = self.get_space()
+        hp.values = {}
+        for parameter in hp.space:
+            if hp.is_active(parameter):
+                hp.values[parameter.name] = parameter.default
+        values: dict[str, Any] = hp.values
+        return values
+
+    def save(self) -> None:
+        """Writes the state, whole or not at all."""
+        self._write(self.folder / "oracle.json", self.get_state())
+
+    def _save_trial(self, trial: Any) -> None:
+        folder = self.folder / f"trial_{trial.trial_id}"
+        self._write(folder / "trial.json", trial.get_state())
+
+    def _write(self, file: Path, state: dict[str, Any]) -> None:
+        try:
+            _files.write_text(file, json.dumps(state))
+        except _files.CannotWriteError as error:
+            self.on_full_disk(error)
+            raise
+
+    def reload(self) -> None:
+        """Goes on from the files of an earlier process.
+
+        Raises:
+            ValueError: A file is damaged.
+        """
+        state = self._state()
+        super().reload()  # type: ignore[misc]
+        trials = self.trials
+        ended = {
+            trial_id
+            for trial_id in self.end_order
+            if (self.folder / f"trial_{trial_id}" / RECORD).exists()
+        }
+        # Workers go on with what they have begun.
+        ongoing = {
+            worker: trials[trial_id]
+            for worker, trial_id in state["ongoing_trials"].items()
+            if trial_id not in ended
+            and (self.workers is None or worker in self.workers)
+        }
+        # A trial may be on disk of which the state does not know yet.
+        for trial in trials.values():
+            self._record_values(trial)
+        held = {trial.trial_id for trial in ongoing.values()}
+        waiting = sorted(set(trials) - ended - held, key=int, reverse=True)
+        for trial in ongoing.values():
+            trial.status = "RUNNING"
+        for trial_id in waiting:
+            trials[trial_id].status = "INVALID"
+        self.ongoing_trials = ongoing
+        self._retry_queue = waiting
+        self.start_order = sorted(trials, key=int)
+        self.end_order = [i for i in self.end_order if i in ended]
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of the trials are."""
+        return Path(self._project_dir)
+
+    def _state(self) -> dict[str, Any]:
+        files = [
+            self.folder / "oracle.json",
+            *self.folder.glob("trial_*/trial.json"),
+        ]
+        for file in files:
+            try:
+                state = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(
+                    f"The search cannot go on, for a file of it is damaged: "
+                    f"{file} ({error}). Put back a copy of it, or start a new "
+                    "search."
+                ) from error
+            if file.name == "oracle.json":
+                found: dict[str, Any] = state
+        return found
+
+
+class RandomOracle(_Durable, keras_tuner.oracles.RandomSearchOracle):
+    """Draws every value at random; the first trial has the defaults."""
+
+
+class BayesianOracle(_Durable, keras_tuner.oracles.BayesianOptimizationOracle):
+    """Fits a Gaussian process to the trials so far.
+
+    Where it proposes what was tried before, a random trial is taken.
+    """
+
+    def populate_space(self, trial_id: str) -> Any:
+        """New values for a trial."""
+        found = super().populate_space(trial_id)
+        if found["status"] == "RUNNING" and self._duplicate(found["values"]):
+            return self._random_populate_space()
+        return found
+
+
+class HyperbandOracle(_Durable, keras_tuner.oracles.HyperbandOracle):
+    """Trains many for a short time, and the best of them longer."""
+
+    # All trials of a bracket are drawn alike.
+    starts_with_defaults = False
+
+
+class GridOracle(_Durable, keras_tuner.oracles.GridSearchOracle):
+    """Tries all combinations, the defaults first.
+
+    A combination follows from its number alone, so that a search can go on
+    in a new process. Ranges without a `step` have ten values each.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._grid: list[dict[str, Any] | None] = []
+
+    def populate_space(self, trial_id: str) -> Any:
+        """The next combination."""
+        number = len(self.trials)
+        if not self._grid:
+            self._grid.append(self._defaults())
+        while len(self._grid) <= number and self._grid[-1] is not None:
+            self._grid.append(self._get_next_combination(self._grid[-1]))
+        values = self._grid[min(number, len(self._grid) - 1)]
+        if values is None:
+            return {"status": "STOPPED", "values": None}
+        return {"status": "RUNNING", "values": dict(values)}
+
+
+ORACLES = {
+    "bayesian": BayesianOracle,
+    "random": RandomOracle,
+    "grid": GridOracle,
+    "hyperband": HyperbandOracle,
+}
+
+
+def make_oracle(
+    name: str, space: Any, *, trials: int, epochs: int, seed: int
+) -> Any:
+    """An oracle that maximizes `score`.
+
+    Args:
+        name: One of `ORACLES`.
+        space: A `keras_tuner.HyperParameters`.
+        trials: How many to try at most.
+        epochs: Of a trial; Hyperband trains some for fewer.
+        seed: Of what is drawn.
+
+    Raises:
+        ValueError: There is no such oracle.
+    """
+    check_oracle(name)
+    arguments: dict[str, Any] = {
+        "objective": keras_tuner.Objective("score", "max"),
+        "hyperparameters": space,
+        # KerasTuner takes 0 for no seed.
+        "seed": seed + 1,
+        "max_consecutive_failed_trials": _NO_LIMIT,
+    }
+    if name == "hyperband":
+        oracle = HyperbandOracle(max_epochs=epochs, **arguments)
+        oracle.max_trials = trials
+        return oracle
+    if name == "bayesian":
+        # By default more random trials come first than most searches have.
+        arguments["num_initial_points"] = max(3, trials // 4)
+    return ORACLES[name](max_trials=trials, **arguments)
+
+
+def check_oracle(name: str) -> None:
+    """Refuses a name that no oracle has.
+
+    Raises:
+        ValueError: There is no such oracle.
+    """
+    if name not in ORACLES:
+        raise ValueError(
+            f"`oracle` must be one of: {', '.join(ORACLES)}. "
+            f"Received: oracle={name!r}"
+        )

@@ -1,0 +1,97 @@
+"""What one trial tried and found: enough to repeat it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keras_mtl import _files
+from keras_mtl.analysis.results import to_json
+
+RECORD = "record.json"
+
+COMPLETED = "completed"
+STOPPED = "stopped"
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial.
+
+    Attributes:
+        trial: Its name within the search, a number.
+        status: `COMPLETED`, `STOPPED` early or `FAILED`.
+        values: The hyperparameters, by name.
+        seed: Of weights and data order.
+        epochs: How many were done.
+        validation: The judging metric of each task on validation data.
+        gains: The objectives: gains over single-task models, in percent.
+        score: Their mean.
+        seconds: Time of `fit`.
+        parameters: Number of weights of the model without its balancer.
+        history: The logs of each epoch.
+        reason: Why it stopped or failed.
+        worker: Who ran it.
+    """
+
+    trial: str
+    status: str
+    values: dict[str, Any]
+    seed: int
+    epochs: int = 0
+    validation: dict[str, float] = field(default_factory=dict)
+    gains: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
+    seconds: float = 0.0
+    parameters: int = 0
+    history: dict[str, list[float]] = field(default_factory=dict)
+    reason: str | None = None
+    worker: str = ""
+
+    def write(self, folder: Path) -> None:
+        """Writes `record.json` into the trial's folder.
+
+        Raises:
+            CannotWriteError: It cannot be written.
+        """
+        _files.write_text(folder / RECORD, to_json(dataclasses.asdict(self)))
+
+
+def read_record(folder: Path) -> TrialRecord | None:
+    """The record of a trial, or None if it has not ended.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    file = folder / RECORD
+    try:
+        return TrialRecord(**json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"The record of a trial cannot be read: {file} ({error}). Delete "
+            "that file and go on with --resume: the trial is run again."
+        ) from error
+
+
+def read_records(trials: Path) -> list[TrialRecord]:
+    """The records of all trials that have ended, by number.
+
+    Args:
+        trials: The folder that holds the folders of the trials.
+
+    Raises:
+        ValueError: A file is damaged.
+    """
+    folders = sorted(
+        trials.glob("trial_*"), key=lambda path: _number(path.name)
+    )
+    records = (read_record(folder) for folder in folders)
+    return [record for record in records if record is not None]
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("trial_"))
