@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest lint bench docs clean
+.PHONY: help demo test test-slow test-lowest serving-check lint bench docs \
+    clean
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -30,6 +31,7 @@ help:
 	@echo "make test         the tests, without the slow ones"
 	@echo "make test-slow    the slow tests"
 	@echo "make test-lowest  the tests, on the oldest versions that we allow"
+	@echo "make serving-check  exports, in the C++ loader of TF Serving"
 	@echo "make lint         style, types, imports and spelling"
 	@echo "make bench        step time and memory, beside Keras and TorchJD"
 	@echo "make docs         the guides and the reference, as a site in runs/site"
@@ -48,6 +50,10 @@ test-slow: $(VENV)/.test
 test-lowest: $(LOWEST)/.test
 	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" \
 	  -W ignore::DeprecationWarning
+
+# Builds a C++ program against the installed TensorFlow: needs g++.
+serving-check: $(VENV)/.test
+	$(BIN)/python -m pytest tests/serving/test_native.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

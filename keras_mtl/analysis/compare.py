@@ -1,5 +1,6 @@
 """Does sharing help? One shared model against a model for each task."""
 
+import ast
 import contextlib
 import dataclasses
 import shutil
@@ -93,7 +94,7 @@ def compare(
     out; the others are not lost. Finished trainings of a recipe that was
     loaded from a file are kept in `<out>/<recipe>/cells`, so that a comparison
     that was interrupted, or that has one more method or seed, trains only
-    what is missing. They depend on the text of the recipe's file, on where its
+    what is missing. They depend on the code of the recipe's file, on where its
     data comes from and on versions, not on what else the file imports.
 
     The run's directory, `<out>/<recipe>/<time>`, appears when all is done. It
@@ -239,7 +240,7 @@ def compare(
         )
         shutil.copyfile(chosen, staged / MODEL)
         pictures = (
-            recipe.pictures(shared, *inputs_and_truth(splits, "test"))
+            recipe.pictures(shared, *inputs_and_truth(shared, splits, "test"))
             if recipe.pictures
             else {}
         )
@@ -311,11 +312,26 @@ def _open_cells(
         return
     made_from = {
         **settings,
-        "recipe": recipe.file.read_text("utf-8"),
+        "recipe": _code(recipe.file),
         "batch_size": recipe.batch_size,
         "versions": package_versions(),
     }
     yield Cells(run.parent / "cells", made_from)
+
+
+def _code(file: Path) -> str:
+    """What a recipe's file does: its text but for comments and docstrings."""
+    tree = ast.parse(file.read_text("utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            del body[0]
+    return ast.dump(tree)
 
 
 def _complete(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mtl.analysis.model_inputs import own_inputs
 from keras_mtl.analysis.results import Inference
 
 _ROUNDS = 40
@@ -26,13 +27,14 @@ def time_inference(
     """
     sides = ([shared], list(separate))
     times: tuple[list[float], list[float]] = ([], [])
+    inputs = {id(m): own_inputs(m, x) for m in [shared, *separate]}
     for model in [shared, *separate]:  # compile
-        model.predict_on_batch(x)
+        model.predict_on_batch(inputs[id(model)])
     for _ in range(_ROUNDS):
         for models, seconds in zip(sides, times, strict=True):
             start = time.perf_counter()
             for model in models:
-                model.predict_on_batch(x)
+                model.predict_on_batch(inputs[id(model)])
             seconds.append(time.perf_counter() - start)
     return Inference(batch_size, *(_quartiles(t) for t in times))
 

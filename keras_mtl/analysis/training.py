@@ -9,6 +9,7 @@ import keras_tuner
 
 from keras_mtl import balancers
 from keras_mtl.analysis.batches import Batches
+from keras_mtl.analysis.model_inputs import own_inputs
 from keras_mtl.analysis.results import EQUAL, Metric
 from keras_mtl.recipe import Recipe, Score, Splits
 from keras_mtl.tasks import Task, TaskSet
@@ -100,13 +101,13 @@ def train_once(
     keras.utils.set_random_seed(seed)
     if model is None:
         model = build_model(recipe, tasks, balancer, sharing)
-    train = _for_tasks(splits.train, tasks)
+    train = _for_model(splits.train, model, tasks)
     callbacks = list(callbacks)
     if isinstance(train, tuple):
         x, y = train
         train = Batches(x, y, recipe.batch_size, seed)
         callbacks.append(train.callback)
-    validation = _for_tasks(splits.validation, tasks)
+    validation = _for_model(splits.validation, model, tasks)
     start = time.perf_counter()
     history = model.fit(
         train,
@@ -146,7 +147,7 @@ def evaluate(
     Raises:
         ValueError: A score fails; the message tells which.
     """
-    data = _for_tasks(getattr(splits, split), tasks)
+    data = _for_model(getattr(splits, split), model, tasks)
     if isinstance(data, tuple):
         logs = model.evaluate(
             *data, batch_size=recipe.batch_size, return_dict=True, verbose=0
@@ -158,7 +159,9 @@ def evaluate(
         for score in recipe.scores.get(name, ()):
             try:
                 value = float(
-                    score.function(model, *inputs_and_truth(splits, split))
+                    score.function(
+                        model, *inputs_and_truth(model, splits, split)
+                    )
                 )
             except Exception as error:
                 raise ValueError(
@@ -203,9 +206,9 @@ def judged(
     }
 
 
-def inputs_and_truth(splits: Splits, split: str) -> tuple[Any, Any]:
+def inputs_and_truth(model: Any, splits: Splits, split: str) -> tuple[Any, Any]:
     """What scores and pictures of a recipe are given for a split."""
-    data = getattr(splits, split)
+    data = _for_model(getattr(splits, split), model)
     if isinstance(data, tuple):
         x, y = data
     else:
@@ -318,13 +321,16 @@ def _optimizer(optimizer: Any, hp: Any) -> Any:
     return keras.optimizers.get(optimizer)
 
 
-def _for_tasks(data: Any, tasks: TaskSet) -> Any:
-    """The split with the labels of some tasks alone."""
-    names = list(tasks)
-    if isinstance(data, tuple):
-        x, y = data
-        return x, {name: y[name] for name in names}
-    return data.map(lambda x, y: (x, {name: y[name] for name in names}))
+def _for_model(
+    data: Any, model: Any, tasks: Iterable[str] | None = None
+) -> Any:
+    """The split with the inputs of a model, and the labels of some tasks."""
+
+    def own(x: Any, y: Any) -> tuple[Any, Any]:
+        names = y if tasks is None else tasks
+        return own_inputs(model, x), {name: y[name] for name in names}
+
+    return own(*data) if isinstance(data, tuple) else data.map(own)
 
 
 def _floats(values: Sequence[Any]) -> list[float]:

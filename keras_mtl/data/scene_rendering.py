@@ -115,7 +115,13 @@ def _room(layout: dict[str, Any], eye: Vector, rays: Vector) -> Any:
     """Depth of the room's surfaces, and which one: both `(n, p)`."""
     t = np.stack(
         [
-            (np.where(ray > 0, high[:, None], low[:, None]) - point) / ray
+            np.divide(
+                np.where(ray > 0, high[:, None], low[:, None]) - point,
+                ray,
+                # A ray along a wall never meets it.
+                out=np.full(ray.shape, np.inf, ray.dtype),
+                where=ray != 0,
+            )
             for point, ray, low, high in zip(
                 eye, rays, layout["low"].T, layout["high"].T, strict=True
             )

@@ -2,6 +2,7 @@
 
 from keras_mtl.serving.check import CheckReport, SignatureReport, check
 from keras_mtl.serving.commands import next_commands
+from keras_mtl.serving.configs import write_configs
 from keras_mtl.serving.export import export
 
 __all__ = [
@@ -10,4 +11,5 @@ __all__ = [
     "check",
     "export",
     "next_commands",
+    "write_configs",
 ]

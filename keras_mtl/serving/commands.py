@@ -1,10 +1,10 @@
 """What to type next, once a model is exported."""
 
 import os
-import re
 import shlex
 from pathlib import Path
 
+from keras_mtl.serving.configs import BATCHING, MODELS, served_name
 from keras_mtl.serving.export import EXTRA, REQUEST
 from keras_mtl.serving.versions import version_directory
 
@@ -21,7 +21,8 @@ def next_commands(version_dir: str | os.PathLike[str]) -> dict[str, str]:
     Returns:
         `"serve"`: a `docker run` of TF Serving that watches the model's
         directory, so that it takes up later versions by itself; `"ask"`: a
-        `curl` with a request of the right shape.
+        `curl` with a request of the right shape; and, where `write_configs`
+        has written them, `"serve_all"`: all models with batching.
 
     Raises:
         ValueError: There is no model that `export` has written.
@@ -34,16 +35,28 @@ def next_commands(version_dir: str | os.PathLike[str]) -> dict[str, str]:
     """
     folder = version_directory(Path(version_dir).expanduser()).resolve()
     model_dir = folder.parent
-    # The name becomes a part of an address.
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", model_dir.name)
+    name = served_name(model_dir.name)
     mount = f"type=bind,source={model_dir},target=/models/{name}"
-    return {
+    commands = {
         "serve": "docker run -p 8501:8501 "
         f"--mount {shlex.quote(mount)} "
         f"-e MODEL_NAME={name} -t tensorflow/serving",
         "ask": f"curl -d {shlex.quote(_data(folder))} "
         f"http://localhost:8501/v1/models/{name}:predict",
     }
+    if (model_dir.parent / MODELS).is_file():
+        commands["serve_all"] = _serve_all(model_dir.parent)
+    return commands
+
+
+def _serve_all(saved_models: Path) -> str:
+    mount = f"type=bind,source={saved_models},target=/models"
+    return (
+        "docker run -p 8500:8500 -p 8501:8501 "
+        f"--mount {shlex.quote(mount)} -t tensorflow/serving "
+        f"--model_config_file=/models/{MODELS} --enable_batching "
+        f"--batching_parameters_file=/models/{BATCHING}"
+    )
 
 
 def _data(folder: Path) -> str:

@@ -1,35 +1,44 @@
 """Writes a model for TF Serving: whole, checked, or not at all."""
 
 import contextlib
+import functools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_mtl import _files
 from keras_mtl._version import __version__
-from keras_mtl.serving.examples import made_inputs, predict_request
-from keras_mtl.serving.session import SessionModel, open_session, reason
+from keras_mtl.serving.configs import served_name
+from keras_mtl.serving.examples import (
+    given_inputs,
+    made_inputs,
+    predict_request,
+)
+from keras_mtl.serving.formats import FORMATS, convert
+from keras_mtl.serving.session import SessionModel, Signature, open_session
 from keras_mtl.serving.signatures import (
     ALL_TASKS,
     build_signatures,
     computes_in_half_precision,
+    feed,
+    traced_signature,
 )
+from keras_mtl.serving.verification import tolerance, verify
 from keras_mtl.serving.versions import versions
-
-# Largest difference, as a share of the largest value of the output.
-_TOLERANCE = 1e-5
-_TOLERANCE_HALF = 2e-2  # bfloat16 keeps 8 bits
-_TOLERANCE_TF32 = 5e-3  # GPUs multiply float32 with 10 bits
+from keras_mtl.serving.warmup import WARMUP, Request, write_warmup
 
 EXTRA = "assets.extra"
 MODEL_CARD = "model_card.json"
 REQUEST = "request.json"
+SAVED_MODEL = "saved_model"
+
+# Of the rows that `warmup` gives.
+_LARGEST_WARMUP = 32
 
 
 def export(
@@ -37,6 +46,11 @@ def export(
     path: str | os.PathLike[str],
     *,
     version: int | None = None,
+    format: str = SAVED_MODEL,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    examples: bool = False,
+    float16: bool = False,
+    warmup: Any = None,
 ) -> Path:
     """Writes a model as the next version that TF Serving will pick up.
 
@@ -56,17 +70,36 @@ def export(
             if it does not exist.
         version: A positive number that is still free. Defaults to one more
             than the newest.
+        format: `"saved_model"`, `"litert"`, `"onnx"` or `"openvino"`. All but
+            the first hold the outputs of all tasks alone, and may be off by
+            1e-4 of an output's largest value.
+        groups: Tasks by the name of a signature that computes them and no
+            others, `{"people": ["age", "pose"]}`.
+        examples: Whether to add the signature `serving_examples`, whose input
+            `examples` takes serialized `tf.Example`s with a feature for each
+            of the model's inputs.
+        float16: Whether to store the weights in half the bytes. They are
+            cast back when the model is loaded. Outputs may be off by 1e-2 of
+            their largest value; class indices and strings that the model
+            decodes itself are then checked for their shapes alone.
+        warmup: Real rows, as `model.predict` takes them. TF Serving replays
+            them (the first alone, and up to 32 together, for every
+            signature) before it lets the version answer, so that the first
+            users do not wait. The export is checked with them in place of
+            rows that are made up.
 
     Returns:
         The version's directory.
 
     Raises:
         ValueError: The model cannot be exported, or its export computes
-            something else than the model.
+            something else than the model, or a package for the format is
+            missing.
         FileExistsError: `version` is there already.
         OSError: `path` cannot be written to.
 
     Example:
+    >>> import keras
     >>> inputs = keras.Input((4,), name="pixels")
     >>> outputs = {"digit": keras.layers.Dense(10)(inputs)}
     >>> model = keras.Model(inputs, outputs)
@@ -76,15 +109,45 @@ def export(
     model_dir = Path(path).expanduser()
     if version is not None:
         _check_version(version, model_dir)
-    module, functions = build_signatures(model)
+    _check_format(format, groups=groups, examples=examples, float16=float16)
+    module, functions = build_signatures(
+        model, groups=groups, examples=examples, float16=float16
+    )
+    signature = traced_signature(functions[ALL_TASKS])
+    batches = _batches(model, signature, warmup)
+    rtol = tolerance(
+        half=any(map(computes_in_half_precision, functions.values())),
+        half_weights=float16,
+        converted=format != SAVED_MODEL,
+    )
     with _files.hidden_directory(model_dir / str(version or "next")) as staged:
         with _disk_errors_explained(model_dir):
-            tf.saved_model.save(module, str(staged), signatures=functions)
-        half = any(map(computes_in_half_precision, functions.values()))
-        with open_session(staged) as saved:
-            _verify(saved, model, _TOLERANCE_HALF if half else _tolerance())
-            _write_extras(staged, saved, model)
+            if format == SAVED_MODEL:
+                tf.saved_model.save(module, str(staged), signatures=functions)
+                _verify(staged, model, batches, rtol, not float16)
+                if warmup is not None:
+                    _write_warmup(staged, model_dir.name, functions, batches)
+            else:
+                run = convert(module, functions[ALL_TASKS], format, staged)
+                for inputs in batches:
+                    verify({f"format {format!r}": run}, model, inputs, rtol)
+        _write_extras(staged, signature, model, batches[0])
         return _publish(staged, model_dir, version)
+
+
+def _check_format(format: str, **options: Any) -> None:
+    if format not in (SAVED_MODEL, *FORMATS):
+        raise ValueError(
+            f"`format` must be one of {[SAVED_MODEL, *FORMATS]}. Received: "
+            f"format={format!r}"
+        )
+    given = {name: value for name, value in options.items() if value}
+    if format != SAVED_MODEL and given:
+        raise ValueError(
+            f"Only format={SAVED_MODEL!r} has "
+            f"{' and '.join(f'`{name}`' for name in given)}. Received: "
+            f"format={format!r}; leave them out."
+        )
 
 
 def _check_version(version: int, model_dir: Path) -> None:
@@ -114,72 +177,62 @@ def _publish(staged: Path, model_dir: Path, version: int | None) -> Path:
         return target
 
 
-def _verify(saved: SessionModel, model: Any, tolerance: float) -> None:
-    for batch in (1, 3):
-        inputs = made_inputs(saved.signatures[ALL_TASKS].inputs, batch)
-        expected = _predict(model, inputs)
-        for name in saved.signatures:
-            for key, received in saved.run(name, inputs).items():
-                if not _close(received, expected[key], tolerance):
-                    raise ValueError(
-                        f"The export computes something else than the model: "
-                        f"output {key!r} of signature {name!r}, on a batch of "
-                        f"{batch}. Expected: {_brief(expected[key])} "
-                        f"Received: {_brief(received)} A layer that draws "
-                        "random numbers, changes its state, or runs Python "
-                        "code outside of the graph may be the reason. "
-                        "Nothing was written."
-                    )
-
-
-def _predict(
-    model: Any, inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    flat = [
-        # `predict` takes strings as tensors, not as arrays.
-        tf.constant(x) if (x := inputs[tensor.name]).dtype == object else x
-        for tensor in model.inputs
+def _batches(
+    model: Any, signature: Signature, warmup: Any
+) -> list[dict[str, np.ndarray]]:
+    """One row, and several."""
+    if warmup is None:
+        return [made_inputs(signature.inputs, batch) for batch in (1, 3)]
+    rows = given_inputs(model, signature.inputs, warmup)
+    number = min(len(next(iter(rows.values()))), _LARGEST_WARMUP)
+    return [
+        {name: x[:size] for name, x in rows.items()}
+        for size in sorted({1, number})
     ]
-    fed = keras.tree.pack_sequence_as(model.input, flat)
-    try:
-        outputs = model.predict(fed, batch_size=len(flat[0]), verbose=0)
-    except Exception as error:
-        shapes = {name: x.shape for name, x in inputs.items()}
-        raise ValueError(
-            "`model` cannot be checked, because `model.predict` fails on "
-            f"made inputs of the shapes {shapes}. Received: "
-            f"{reason(error)}. Nothing was written."
-        ) from error
-    return {key: np.asarray(y) for key, y in outputs.items()}
 
 
-def _tolerance() -> float:
-    reduced = tf.config.experimental.tensor_float_32_execution_enabled()
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    return _TOLERANCE_TF32 if reduced and on_gpu else _TOLERANCE
+def _verify(
+    staged: Path,
+    model: Any,
+    batches: Sequence[Mapping[str, np.ndarray]],
+    rtol: float,
+    decoded: bool,
+) -> None:
+    with open_session(staged) as saved:
+        runs = {
+            f"signature {name!r}": functools.partial(_run, saved, name)
+            for name in saved.signatures
+        }
+        for inputs in batches:
+            verify(runs, model, inputs, rtol, decoded=decoded)
 
 
-def _close(received: np.ndarray, expected: np.ndarray, rtol: float) -> bool:
-    if received.shape != expected.shape:
-        return False
-    if received.dtype.kind != "f":
-        return bool(np.array_equal(received, expected))
-    expected = expected.astype(received.dtype)  # from half precision
-    finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max(initial=np.finfo(received.dtype).tiny))
-    return bool(
-        np.allclose(
-            received, expected, rtol=0, atol=rtol * scale, equal_nan=True
-        )
-    )
+def _run(
+    saved: SessionModel, name: str, inputs: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    return saved.run(name, feed(name, inputs))
 
 
-def _brief(array: np.ndarray) -> str:
-    return f"{array.ravel()[:4]} of shape {array.shape} ({array.dtype})."
+def _write_warmup(
+    staged: Path,
+    name: str,
+    signatures: Iterable[str],
+    batches: Sequence[Mapping[str, np.ndarray]],
+) -> None:
+    requests = [
+        Request(signature, feed(signature, inputs))
+        for signature in sorted(signatures)
+        for inputs in batches
+    ]
+    write_warmup(staged / EXTRA / WARMUP, served_name(name), requests)
 
 
-def _write_extras(staged: Path, saved: SessionModel, model: Any) -> None:
-    signature = saved.signatures[ALL_TASKS]
+def _write_extras(
+    staged: Path,
+    signature: Signature,
+    model: Any,
+    inputs: Mapping[str, np.ndarray],
+) -> None:
     tasks = getattr(model, "tasks", None) or {}
     card = {
         "keras_mtl_version": __version__,
@@ -199,7 +252,7 @@ def _write_extras(staged: Path, saved: SessionModel, model: Any) -> None:
             for name, info in signature.inputs.items()
         ],
     }
-    request = predict_request(made_inputs(signature.inputs, batch=1))
+    request = predict_request(inputs)
     extra = staged / EXTRA
     _files.write_text(extra / MODEL_CARD, json.dumps(card, indent=2) + "\n")
     _files.write_text(extra / REQUEST, json.dumps(request) + "\n")

@@ -17,6 +17,7 @@ _PREAMBLE = (
     "Graph execution error",
     "Detected at node",
     "Exception encountered when calling",
+    "in user code",
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -117,16 +118,24 @@ def reason(error: BaseException) -> str:
     return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
-def _infos(tensors: Mapping[str, Any]) -> dict[str, TensorInfo]:
-    return {name: _info(tensors[name]) for name in sorted(tensors)}
-
-
-def _info(tensor: Any) -> TensorInfo:
-    shape = tf.TensorShape(tensor.tensor_shape)
+def tensor_info(tensor: Any) -> TensorInfo:
+    """What a tensor, or the specification of one, is."""
+    shape = tensor.shape
     return TensorInfo(
         dtype=tf.as_dtype(tensor.dtype).name,
         shape=None if shape.rank is None else tuple(shape.as_list()),
     )
+
+
+def _infos(tensors: Mapping[str, Any]) -> dict[str, TensorInfo]:
+    return {
+        name: tensor_info(
+            tf.TensorSpec(
+                tensors[name].tensor_shape, tf.as_dtype(tensors[name].dtype)
+            )
+        )
+        for name in sorted(tensors)
+    }
 
 
 @contextlib.contextmanager

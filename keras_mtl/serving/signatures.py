@@ -1,24 +1,42 @@
-"""A model's graphs for serving: one for all tasks, and one for each."""
+"""A model's graphs for serving: for all tasks, each, groups, tf.Example."""
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-ALL_TASKS = "serving_default"
+from keras_mtl.serving.half_weights import HalfWeight, half_weights
+from keras_mtl.serving.session import Signature, tensor_info
+from keras_mtl.serving.tf_example import parse_examples, serialized_examples
 
+ALL_TASKS = "serving_default"
+EXAMPLES = "serving_examples"
+
+# The name that TFX gives it.
+_SERIALIZED = "examples"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # The REST API of TF Serving has no words for these.
 _HALF = (tf.float16, tf.bfloat16)
 
 
-def build_signatures(model: Any) -> tuple[tf.Module, dict[str, Any]]:
+def build_signatures(
+    model: Any,
+    *,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    examples: bool = False,
+    float16: bool = False,
+) -> tuple[tf.Module, dict[str, Any]]:
     """Traces a model for serving.
 
     Args:
         model: A Functional model whose outputs are a dict by task.
+        groups: Tasks by the name of a signature that computes them alone.
+        examples: Whether to add a signature that takes `tf.Example`s.
+        float16: Whether to store float16 copies in place of the weights.
 
     Returns:
         A module that owns the variables and tables that the graphs use, and
@@ -32,18 +50,50 @@ def build_signatures(model: Any) -> tuple[tf.Module, dict[str, Any]]:
     graphs = {ALL_TASKS: keras.Model(model.inputs, outputs)}
     for key, tensor in outputs.items():
         graphs[key] = keras.Model(model.inputs, {key: tensor})
-    traced = {name: _trace(graph) for name, graph in graphs.items()}
+    for name, keys in _checked_groups(groups or {}, outputs).items():
+        graphs[name] = keras.Model(model.inputs, {k: outputs[k] for k in keys})
+    halves = half_weights(graphs[ALL_TASKS].variables) if float16 else {}
+    traced = {name: _trace(graph, halves) for name, graph in graphs.items()}
+    if examples:
+        traced[EXAMPLES] = _trace_examples(graphs[ALL_TASKS], halves)
 
     # Not the Keras model: TF Serving finds no variables in a module that
     # holds one. Raw variables are also written only once.
     module = tf.Module()
     module.weights = _unique(v for f in traced.values() for v in f.variables)
+    module.halves = list(halves.values())
+    module.stored = [half.stored for half in module.halves]
     module.tables = [
         node
         for node in tf.train.TrackableView(graphs[ALL_TASKS]).descendants()
         if isinstance(node, tf.saved_model.experimental.TrackableResource)
     ]
     return module, traced
+
+
+def traced_signature(function: Any) -> Signature:
+    """What a traced function takes and gives."""
+    (inputs,), _ = function.structured_input_signature
+    outputs = function.structured_outputs
+    return Signature(
+        {name: tensor_info(inputs[name]) for name in sorted(inputs)},
+        {name: tensor_info(outputs[name]) for name in sorted(outputs)},
+    )
+
+
+def feed(name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What a signature takes, for the inputs of the model.
+
+    Args:
+        name: The signature's name.
+        inputs: Arrays by the names of the model's inputs.
+
+    Returns:
+        The same arrays, or serialized `tf.Example`s.
+    """
+    if name == EXAMPLES:
+        return {_SERIALIZED: serialized_examples(inputs)}
+    return dict(inputs)
 
 
 def computes_in_half_precision(function: Any) -> bool:
@@ -74,10 +124,10 @@ def _output_dict(model: Any) -> dict[str, Any]:
         )
     for key in outputs:
         _check_name(key, "output key", "the task")
-        if key == ALL_TASKS:
+        if key in (ALL_TASKS, EXAMPLES):
             raise ValueError(
-                f"A task must not be called {ALL_TASKS!r}, which is the name "
-                "of the signature with all tasks. Received: output keys "
+                f"A task must not be called {key!r}, which is the name "
+                "of a signature with all tasks. Received: output keys "
                 f"{list(outputs)}; rename the task."
             )
     names = [tensor.name for tensor in model.inputs]
@@ -100,22 +150,49 @@ def _check_name(name: Any, what: str, owner: str) -> None:
         )
 
 
-def _trace(graph: Any) -> Any:
-    names = [tensor.name for tensor in graph.inputs]
-    dtypes = [tensor.dtype for tensor in graph.inputs]
+def _checked_groups(
+    groups: Mapping[str, Sequence[str]], outputs: Mapping[str, Any]
+) -> Mapping[str, Sequence[str]]:
+    for name, keys in groups.items():
+        _check_name(name, "name in `groups`", "the group")
+        if name in outputs or name in (ALL_TASKS, EXAMPLES):
+            raise ValueError(
+                "A name in `groups` must be none of a task or of another "
+                f"signature. Received: {name!r}; rename the group."
+            )
+        unknown = [key for key in keys if key not in outputs]
+        if isinstance(keys, str) or unknown or not keys:
+            raise ValueError(
+                f"`groups[{name!r}]` must be a list of tasks, of "
+                f"{list(outputs)}. Received: {keys!r}"
+            )
+    return groups
+
+
+def _trace(graph: Any, halves: Mapping[int, HalfWeight]) -> Any:
+    def serve(inputs: dict[str, Any]) -> dict[str, Any]:
+        return _outputs(graph, inputs, halves)
+
+    signature = [_specs(graph)]
+    return tf.function(serve, input_signature=signature).get_concrete_function()
+
+
+def _trace_examples(graph: Any, halves: Mapping[int, HalfWeight]) -> Any:
+    specs = _specs(graph)
 
     def serve(inputs: dict[str, Any]) -> dict[str, Any]:
-        flat = [
-            tf.cast(inputs[name], dtype) if _is_half(dtype) else inputs[name]
-            for name, dtype in zip(names, dtypes, strict=True)
-        ]
-        outputs = graph(flat, training=False)
-        return {
-            key: tf.cast(y, tf.float32) if y.dtype in _HALF else y
-            for key, y in outputs.items()
-        }
+        return _outputs(
+            graph, parse_examples(inputs[_SERIALIZED], specs), halves
+        )
 
-    specs = {
+    signature = [
+        {_SERIALIZED: tf.TensorSpec((None,), tf.string, name=_SERIALIZED)}
+    ]
+    return tf.function(serve, input_signature=signature).get_concrete_function()
+
+
+def _specs(graph: Any) -> dict[str, tf.TensorSpec]:
+    return {
         tensor.name: tf.TensorSpec(
             (None, *tensor.shape[1:]),
             tf.float32 if _is_half(tensor.dtype) else tensor.dtype,
@@ -123,7 +200,30 @@ def _trace(graph: Any) -> Any:
         )
         for tensor in graph.inputs
     }
-    return tf.function(serve, input_signature=[specs]).get_concrete_function()
+
+
+def _outputs(
+    graph: Any, inputs: Mapping[str, Any], halves: Mapping[int, HalfWeight]
+) -> dict[str, Any]:
+    flat = [
+        tf.cast(inputs[tensor.name], tensor.dtype)
+        if _is_half(tensor.dtype)
+        else inputs[tensor.name]
+        for tensor in graph.inputs
+    ]
+    replaced = [
+        (variable, halves[id(variable)].value())
+        for variable in graph.variables
+        if id(variable) in halves
+    ]
+    with (
+        keras.StatelessScope(replaced) if replaced else contextlib.nullcontext()
+    ):
+        outputs = graph(flat, training=False)
+    return {
+        key: tf.cast(y, tf.float32) if y.dtype in _HALF else y
+        for key, y in outputs.items()
+    }
 
 
 def _is_half(dtype: str) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+import keras_mtl
 from keras_mtl.analysis import compare, verdict
 from keras_mtl.analysis.results import EQUAL, SINGLE, Failure
 from keras_mtl.analysis.training import load_splits, train_once
@@ -104,7 +105,9 @@ def test_finished_trainings_are_not_done_twice(from_file):
     assert run(fresh=True)[2] == ["up", "size", "up size"]
     # Other settings, or another recipe, are other trainings.
     assert len(run(epochs=2)[2]) == len(run(source="other")[2]) == 3
-    file.write_text(file.read_text() + "# changed\n")
+    file.write_text(f'"""Told anew."""\n{file.read_text()}# changed\n')
+    assert run()[2] == []
+    file.write_text(file.read_text() + "changed = True\n")
     assert len(run()[2]) == 3
 
 
@@ -120,6 +123,59 @@ def test_an_interrupted_comparison_goes_on(from_file):
     comparison, _, built = run()
     assert built == ["up size"]
     assert len(comparison.trainings) == 3
+
+
+def test_models_get_the_inputs_that_they_have(tiny, tmp_path):
+    """Keras would pair those of a larger dict by position."""
+
+    def load(source, data_dir):
+        splits = tiny.load(source, data_dir)
+        return keras_mtl.Splits(
+            *(
+                ({"a_other": np.full(len(x), 7), "table": x}, y)
+                for x, y in splits[:3]
+            )
+        )
+
+    def build(hp, tasks):
+        model = tiny.build(hp, tasks)
+        if len(tasks) == 1:
+            return keras_mtl.MultiTaskModel(
+                {"table": model.input}, model.output, tasks=tasks
+            )
+        inputs = {
+            "a_other": keras.Input((), name="a_other"),
+            "table": model.input,
+        }
+        return keras_mtl.MultiTaskModel(inputs, model.output, tasks=tasks)
+
+    seen = []
+
+    def largest(model, x, truth):
+        seen.append(sorted(x) if isinstance(x, dict) else None)
+        return float(model.predict(x, verbose=0)["size"].max())
+
+    recipe = dataclasses.replace(
+        tiny,
+        load=load,
+        build=build,
+        scores={"size": [Score("largest", "max", largest)]},
+    )
+    comparison, _ = compare(
+        recipe, seeds=1, epochs=1, balancers=[], out=tmp_path
+    )
+    assert ["table"] in seen and ["a_other", "table"] in seen
+    plain, _ = compare(
+        dataclasses.replace(tiny, scores=recipe.scores),
+        seeds=1,
+        epochs=1,
+        balancers=[],
+        out=tmp_path,
+    )
+    for with_other, alone in zip(
+        comparison.trainings[:2], plain.trainings[:2], strict=True
+    ):
+        assert with_other.measures == pytest.approx(alone.measures, rel=1e-6)
 
 
 def test_a_damaged_record_is_trained_again(from_file, tmp_path):

@@ -101,11 +101,14 @@ def test_a_score_that_fails_is_named(tiny):
 
 def test_truth_stands_for_the_labels_where_there_is_one(tiny):
     splits = load_splits(tiny, "made")
-    x, labels = inputs_and_truth(splits, "test")
-    assert x is splits.test[0] and labels is splits.test[1]
+    model = build_model(tiny, tiny.tasks)
+    x, labels = inputs_and_truth(model, splits, "test")
+    assert x is splits.test[0] and labels == splits.test[1]
     told = splits._replace(truth={"test": "boxes"})
-    assert inputs_and_truth(told, "test")[1] == "boxes"
-    assert inputs_and_truth(told, "validation")[1] is splits.validation[1]
+    assert inputs_and_truth(model, told, "test")[1] == "boxes"
+    assert sorted(inputs_and_truth(model, told, "validation")[1]) == [
+        *("size", "up")
+    ]
 
 
 def test_first_batch_of_dict_inputs():

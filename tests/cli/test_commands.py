@@ -32,7 +32,7 @@ def test_compare_ends_with_tables_files_and_commands(run, recipe_file):
     text = words(result)
     assert "against single-task" in text
     assert "cannot be said from 1 seed" in text
-    (directory,) = Path("runs/tiny").iterdir()
+    (directory,) = Path("runs/tiny").glob("2*")
     assert f"report {directory}/report.html" in text
     assert f"picture {directory}/report.png" in text
     assert f"tensorboard --logdir {directory}/tensorboard" in text

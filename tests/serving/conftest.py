@@ -19,7 +19,7 @@ def two_tasks(width=5, seed=0):
     )
 
 
-@pytest.fixture(name="two_tasks")
+@pytest.fixture(scope="session", name="two_tasks")
 def two_tasks_fixture():
     return two_tasks
 
@@ -41,3 +41,15 @@ def exported(tmp_path_factory):
 @pytest.fixture
 def rows():
     return np.random.default_rng(1).normal(size=(6, 4)).astype("float32")
+
+
+@pytest.fixture(scope="session")
+def text_model():
+    """Raw strings in; the preprocessing is a part of the model."""
+    keras.utils.set_random_seed(0)
+    text = keras.Input((), dtype="string", name="text")
+    words = keras.layers.TextVectorization(output_sequence_length=4)
+    words.adapt(["a b", "c"])
+    h = keras.layers.Embedding(words.vocabulary_size(), 3)(words(text))
+    h = keras.layers.GlobalAveragePooling1D()(h)
+    return keras.Model(text, {"tone": keras.layers.Dense(1)(h)})
