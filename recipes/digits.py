@@ -8,9 +8,9 @@ two CPU cores, in about two minutes:
 
                      left, accuracy  right, accuracy  sum, MAE     Δm, %
     single-task      .979 ± .001     .977 ± .002      1.48 ± .18    0.0 ± 4.1
-    equal weights    .950 ± .009     .954 ± .004      1.44 ± .10   -0.9 ± 2.6
-    uncertainty      .962 ± .009     .964 ± .002      1.47 ± .09   -0.9 ± 2.3
-    pcgrad           .964 ± .003     .973 ± .001      1.41 ± .10   +1.0 ± 2.1
+    equal weights    .946 ± .007     .947 ± .013      1.38 ± .03    0.0 ± 0.6
+    uncertainty      .955 ± .004     .960 ± .003      1.43 ± .06   -0.4 ± 1.2
+    pcgrad           .970 ± .009     .969 ± .001      1.37 ± .05   +2.0 ± 0.9
 
 Sharing does not help here measurably: the squared error of `sum` is the largest
 loss, and the two classes suffer from it unless gradients are balanced.

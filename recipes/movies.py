@@ -190,16 +190,19 @@ def build(hp: Any, tasks: keras_mtl.TaskSet) -> keras_mtl.MultiTaskModel:
     if judged:
         sharing = hp.Choice("sharing", list(WAYS))
         size, options = WAYS[sharing]
-        outputs = keras_mtl.builders.registry[sharing](
-            inputs,
+        experts = keras_mtl.builders.registry[sharing](
+            keras.Input(pair.shape[1:], name="pair"),
             judged,
             blocks=[
-                keras.Model(inputs, pair, name="towers"),
                 layers.Dense(size, activation="relu", name="wide"),
                 layers.Dense(size // 2, activation="relu", name="narrow"),
             ],
             **options,
-        ).output
+        )
+        # Part of this graph, not a model with tasks of its own.
+        outputs = keras.Model(experts.input, experts.output, name="experts")(
+            pair
+        )
     if "watched" in tasks:
         # It must not see the movie, which is its label.
         ranked = layers.Dropout(0.3, name="person_dropout")(person)
@@ -214,10 +217,10 @@ def build(hp: Any, tasks: keras_mtl.TaskSet) -> keras_mtl.MultiTaskModel:
 # Width of the first hidden layer, of a tower or of one of four experts.
 WAYS: dict[str, tuple[int, dict[str, int]]] = {
     "hard_sharing": (128, {}),
-    "mmoe": (64, {"depth": 1, "num_experts": 4}),
+    "mmoe": (64, {"num_experts": 4}),
     "ple": (
         64,
-        {"depth": 1, "num_shared_experts": 2, "num_task_experts": 1},
+        {"num_shared_experts": 2, "num_task_experts": 1},
     ),
 }
 

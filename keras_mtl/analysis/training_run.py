@@ -17,6 +17,7 @@ from keras_mtl.analysis.training import (
     judging_metrics,
     load_splits,
     named_balancers,
+    other_metrics,
     train_once,
 )
 from keras_mtl.callbacks import Checkpoint, TaskTensorBoard, load_checkpoint
@@ -37,6 +38,8 @@ class TrainingRun:
         validation: The judging metric of each task on validation data.
         test: The same on test data.
         metrics: What each task is judged by.
+        others: What else it is measured by.
+        measures: All of them on each split, as `{task}_{measure}`.
     """
 
     directory: Path
@@ -46,6 +49,8 @@ class TrainingRun:
     validation: dict[str, float]
     test: dict[str, float]
     metrics: dict[str, Metric]
+    others: dict[str, list[Metric]]
+    measures: dict[str, dict[str, float]]
 
 
 def train(
@@ -193,13 +198,12 @@ def _train(
             initial_epoch=done,
             sharing=sharing,
         )
-    metrics = judging_metrics(recipe)
-    scores = {
-        split: judged(
-            evaluate(model, recipe, splits, split, recipe.tasks), metrics
-        )
+    measures = {
+        split: evaluate(model, recipe, splits, split, recipe.tasks)
         for split in ("validation", "test")
     }
+    metrics = judging_metrics(recipe)
+    scores = {split: judged(each, metrics) for split, each in measures.items()}
     record = {
         "recipe": recipe.name,
         "sharing": sharing,
@@ -207,11 +211,19 @@ def _train(
         "seed": settings["seed"],
         "epochs": epochs,
         **scores,
+        "measures": measures,
         "history": checkpoint.history,
     }
     _files.write_text(run / _RESULTS, to_json(record))
     return TrainingRun(
-        run, settings["balancer"], sharing, epochs, **scores, metrics=metrics
+        run,
+        settings["balancer"],
+        sharing,
+        epochs,
+        **scores,
+        metrics=metrics,
+        others=other_metrics(recipe),
+        measures=measures,
     )
 
 

@@ -113,13 +113,16 @@ def scores(recipe: "Recipe", run: "TrainingRun") -> Table:
         ["task", "metric"],
         ["validation", "test"],
     )
-    for name, metric in run.metrics.items():
-        table.add_row(
-            name,
-            metric.label,
-            f"{run.validation[name]:.4g}",
-            f"{run.test[name]:.4g}",
-        )
+    for name, judging in run.metrics.items():
+        for metric in (judging, *run.others[name]):
+            table.add_row(
+                name if metric is judging else "",
+                metric.label,
+                *(
+                    f"{run.measures[split][f'{name}_{metric.name}']:.4g}"
+                    for split in ("validation", "test")
+                ),
+            )
     return table
 
 

@@ -48,6 +48,11 @@ def test_a_resumed_run_is_bit_identical(tiny, tmp_path, balancer):
         for directory in (run, whole.directory)
     ]
     assert results[0] == results[1]
+    measures = results[0]["measures"]["test"]
+    assert measures["up_accuracy"] == results[0]["test"]["up"]
+    assert set(measures) == {
+        *("up_loss", "up_accuracy", "size_loss", "size_mae")
+    }
     assert len(results[0]["history"]["loss"]) == 3
     for resumed, straight in zip(
         state(run), state(whole.directory), strict=True

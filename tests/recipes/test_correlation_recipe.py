@@ -52,7 +52,7 @@ def test_splits_are_of_one_problem_and_do_not_overlap(page, monkeypatch):
     splits = page["load"]("0.9", None)
     problem = correlated_tasks(0.9, seed=0)
     rows = set()
-    for split, size in zip(splits, sizes.values(), strict=True):
+    for split, size in zip(splits[:3], sizes.values(), strict=True):
         x, y = split
         assert x.shape == (size, 100)
         rows |= set(x[:, 0].tolist())
@@ -68,7 +68,7 @@ def test_seeds_of_neighbours_share_no_examples(page, monkeypatch):
     rows = {
         value
         for seed in (0, 1, 2)
-        for x, _ in page["draw"](0.5, seed)
+        for x, _ in page["draw"](0.5, seed)[:3]
         for value in x[:, 0].tolist()
     }
     assert len(rows) == 36

@@ -104,6 +104,11 @@ def test_each_way_learns_and_exports(recipe, splits, sharing, tmp_path):
         recipe, splits, recipe.tasks, seed=0, epochs=30, sharing=sharing
     )
     assert history["rating_rmse"][-1] < 0.6 * history["rating_rmse"][0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = {name: values[:5] for name, values in splits.test[0].items()}
+    for task, values in model.predict(x, verbose=0).items():
+        np.testing.assert_allclose(loaded.predict(x, verbose=0)[task], values)
     version = keras_mtl.export(model, tmp_path / "movies")
     served = tf.saved_model.load(str(version)).signatures
     assert sorted(served) == ["liked", "rating", "serving_default", "watched"]

@@ -39,8 +39,13 @@ def forward_flops(model: Any) -> int | None:
         **profiler.ProfileOptionBuilder.float_operation(),
         "output": "none",
     }
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-        count = profiler.profile(graph, options=options).total_float_ops
+    told, logger = io.StringIO(), tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # it warns of its own deprecations
+    try:
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+            count = profiler.profile(graph, options=options).total_float_ops
+    finally:
+        logger.setLevel(level)
     # Where a size inside of the graph is open, the sum lacks something.
     return None if "incomplete shapes" in told.getvalue() else int(count)
