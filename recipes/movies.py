@@ -2,8 +2,18 @@
 
     keras-mtl compare recipes/movies.py
 
-trains every task alone and all three together in three ways, on made ratings.
-FIGURES
+trains every task alone and all three together in three ways, on made ratings,
+three seeds each. Expect on test ratings in about four minutes on two CPU cores:
+
+                    rating, rmse    liked, AUC      watched, top 10   Δm, %
+    single-task     .671 ± .017     .816 ± .004     .128 ± .004        0.0 ± 1.6
+    hard_sharing    .661 ± .028     .838 ± .002     .127 ± .003       +1.2 ± 2.1
+    mmoe            .661 ± .009     .831 ± .002     .126 ± .000       +0.6 ± 0.4
+    ple             .652 ± .006     .834 ± .002     .126 ± .003       +1.4 ± 0.9
+    uncertainty     .675 ± .029     .834 ± .000     .126 ± .003       +0.1 ± 1.8
+
+Sharing does not help measurably in the mean; liking gains by it, and the three
+tasks need 108,546 parameters instead of 302,018 and half of the time.
 
 `--data 100k` reads the 100,000 ratings of MovieLens that TensorFlow Datasets
 must have prepared in `--data-dir` before (it downloads 5 MB):
