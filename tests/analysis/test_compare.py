@@ -99,6 +99,12 @@ def test_finished_trainings_are_not_done_twice(from_file):
         "validation",
         "equal-weights",
     }
+
+
+@pytest.mark.slow
+def test_what_is_new_is_trained(from_file):
+    run, file, _ = from_file
+    run()
     # More of it trains what is new alone.
     assert run(seeds=2)[2] == ["up", "size", "up size"]
     assert run(balancers=["mgda"])[2] == ["up size"]
@@ -125,6 +131,7 @@ def test_an_interrupted_comparison_goes_on(from_file):
     assert len(comparison.trainings) == 3
 
 
+@pytest.mark.slow
 def test_models_get_the_inputs_that_they_have(tiny, tmp_path):
     """Keras would pair those of a larger dict by position."""
 
@@ -178,6 +185,7 @@ def test_models_get_the_inputs_that_they_have(tiny, tmp_path):
         assert with_other.measures == pytest.approx(alone.measures, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_trained_again(from_file, tmp_path):
     run, _, _ = from_file
     run()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_mtl.analysis.model_inputs import own_inputs
 from keras_mtl.analysis.results import EQUAL, Metric
 from keras_mtl.analysis.training import (
     build_model,
@@ -189,3 +190,14 @@ def test_units_are_those_of_the_labels(tiny):
         "size": Metric("mae", "min", "m"),
     }
     assert other_metrics(recipe)["size"] == [Metric("mse", "min")]
+
+
+def test_models_are_given_the_inputs_that_they_have():
+    """Keras would pair those of a larger dict by position."""
+    inputs = {"b": keras.Input((2,), name="b")}
+    model = keras.Model(inputs, {"up": keras.layers.Dense(1)(inputs["b"])})
+    x = {"a": np.zeros((3, 5)), "b": np.ones((3, 2))}
+    assert list(own_inputs(model, x)) == ["b"]
+    assert own_inputs(model, x)["b"] is x["b"]
+    alone = keras.Model(inputs["b"], model.output)
+    assert own_inputs(alone, x["b"]) is x["b"]
