@@ -86,7 +86,7 @@ def from_file(tmp_path):
 
 
 def test_finished_trainings_are_not_done_twice(from_file):
-    run, file, _ = from_file
+    run, _, _ = from_file
     first, _, built = run()
     assert built == ["up", "size", "up size"]
     again, directory, built = run()
