@@ -3,9 +3,13 @@
     keras-mtl compare recipes/scenes.py
 
 trains each task alone and the three together in three ways, three seeds each,
-and compares them on 1,000 test pictures. So far one of these models has been
-measured, `hard_sharing` with the first seed; no difference between sharing and
-single-task models is known yet:
+and compares them on 1,000 test pictures. This has not been run to its end: no
+difference between sharing and single-task models is known yet. What is known is
+one model, `hard_sharing` with the first seed, trained as
+
+    keras-mtl train recipes/scenes.py
+
+trains it, but one bad pixel of one training picture has been mended since:
 
                                        hard_sharing
     boxes         mAP at .5            .786
@@ -15,15 +19,12 @@ single-task models is known yet:
                   absolute error       .28 m
                   δ < 1.25             .967
 
-A step of 16 pictures takes about this much time of one processor core (timed
-on a busy machine), and models have so many parameters, the three single-task
-models together:
+Parameters, of the three single-task models together:
 
-                    ms a step    parameters
-    single-task           210     2,153,664
-    hard_sharing           96       736,736
-    cross_stitch          189     2,143,218
-    mtan                  129       762,976
+    single-task     2,153,664
+    hard_sharing      736,736
+    cross_stitch    2,143,218
+    mtan              762,976
 
 The rooms are drawn (`keras_mtl.data.draw_scenes`), 64 × 64 pixels, in a minute
 or two: 16,000 to learn from, 500 for validation and 1,000 for tests, by the
