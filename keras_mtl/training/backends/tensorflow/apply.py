@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_mtl.graph import Partition
 from keras_mtl.training.backends.tensorflow.backward import Gradients
+from keras_mtl.training.backends.tensorflow.branches import usually
 
 
 def apply(model: Any, gradients: Gradients, usable: Any) -> None:
@@ -58,7 +59,7 @@ def apply(model: Any, gradients: Gradients, usable: Any) -> None:
         # The step that applies may carry gradients of earlier batches.
         apply_masked(_moving(model, usable)) if model.balancer else apply_all()
     else:
-        tf.cond(tf.reduce_all(usable), apply_all, apply_to_usable)
+        usually(tf.reduce_all(usable), apply_all, apply_to_usable)
 
 
 def _moving(model: Any, usable: Any) -> dict[int, Any]:

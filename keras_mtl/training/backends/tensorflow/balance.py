@@ -15,6 +15,7 @@ from keras_mtl.training.backends.tensorflow.backward import (
     Mix,
     mixed,
 )
+from keras_mtl.training.backends.tensorflow.branches import usually
 
 # A method that needs no Gram matrix has one made only every so many steps,
 # for the log of cosines.
@@ -122,9 +123,9 @@ def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
         return dense(Balance(direction, weights, usable, unknown))
 
     _ = backward.boundary_blocks  # made here, for both branches to use
-    due = tf.equal(tf.identity(balancer.steps) % balancer.update_every, 0)
+    kept = tf.identity(balancer.steps) % balancer.update_every > 0
     balancer.steps.assign_add(1)
-    return Balance(*tf.cond(due, solve_and_keep, reuse))
+    return Balance(*usually(kept, reuse, solve_and_keep))
 
 
 def _by_weights(balancer: Any, backward: Backward, now: Situation) -> Balance:
@@ -209,7 +210,7 @@ def _by_coordinates(
             found = combined(_masked(blocks, usable), usable)
             return [found[i] for i in there], usable
 
-        found, usable = tf.cond(fine, as_it_is, without_them)
+        found, usable = usually(fine, as_it_is, without_them)
         direction = [None] * len(blocks)
         for i, gradient in zip(there, found, strict=True):
             direction[i] = gradient
@@ -217,12 +218,11 @@ def _by_coordinates(
         direction = backward.through(direction)
 
     judged = blocks if exact else blocks[: len(backward.slots)]
-    due = tf.equal(now.step % COSINE_EVERY, 0)
     num_tasks = len(backward.private)
-    conflict = tf.cond(
-        due,
-        lambda: _conflict(_gram(_masked(judged, usable), num_tasks), usable),
+    conflict = usually(
+        tf.not_equal(now.step % COSINE_EVERY, 0),
         lambda: _no_conflict(num_tasks),
+        lambda: _conflict(_gram(_masked(judged, usable), num_tasks), usable),
     )
     return Balance(direction, None, usable, conflict)
 
@@ -346,7 +346,7 @@ def _cleaned(
     def rows(blocks: list[Block | None]) -> list[Any]:
         return [block.rows for block in blocks if block is not None]
 
-    found = tf.cond(
+    found = usually(
         all_finite,
         lambda: rows(blocks),
         lambda: rows(_masked(blocks, usable)),
