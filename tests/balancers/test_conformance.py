@@ -61,7 +61,10 @@ def test_registry_exports_and_rows_name_the_same_methods():
     assert {case.name for case in CASES} == set(balancers.registry)
 
 
-@pytest.mark.parametrize("num_tasks", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize(
+    "num_tasks",
+    [1, 2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 5)), 8],
+)
 def test_shapes_and_finiteness(row, num_tasks):
     for kind in KINDS:
         rows = jacobian(num_tasks, kind)
