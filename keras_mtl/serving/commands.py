@@ -36,17 +36,24 @@ def next_commands(version_dir: str | os.PathLike[str]) -> dict[str, str]:
     folder = version_directory(Path(version_dir).expanduser()).resolve()
     model_dir = folder.parent
     name = served_name(model_dir.name)
-    mount = f"type=bind,source={model_dir},target=/models/{name}"
     commands = {
-        "serve": "docker run -p 8501:8501 "
-        f"--mount {shlex.quote(mount)} "
-        f"-e MODEL_NAME={name} -t tensorflow/serving",
+        "serve": serve_command(model_dir),
         "ask": f"curl -d {shlex.quote(_data(folder))} "
         f"http://localhost:8501/v1/models/{name}:predict",
     }
     if (model_dir.parent / MODELS).is_file():
         commands["serve_all"] = _serve_all(model_dir.parent)
     return commands
+
+
+def serve_command(model_dir: Path) -> str:
+    """The `docker run` of TF Serving for a model's directory."""
+    name = served_name(model_dir.name)
+    mount = f"type=bind,source={model_dir.resolve()},target=/models/{name}"
+    return (
+        f"docker run -p 8501:8501 --mount {shlex.quote(mount)} "
+        f"-e MODEL_NAME={name} -t tensorflow/serving"
+    )
 
 
 def _serve_all(saved_models: Path) -> str:

@@ -1,6 +1,5 @@
 """Inputs for a signature, given or made up, and requests made of them."""
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_mtl.serving.rest_format import text
 from keras_mtl.serving.session import TensorInfo
 
 # Large enough for a few poolings, small enough to be quick.
@@ -91,19 +91,9 @@ def _column(array: np.ndarray) -> list[Any]:
     if array.dtype.kind == "f":
         array = array.astype(float).round(2)
     elif array.dtype == object:
-        # The REST API takes bytes that are no text in base 64.
-        array = np.frompyfunc(_text, 1, 1)(array)
+        array = np.frompyfunc(text, 1, 1)(array)
     rows: list[Any] = array.tolist()
     return rows
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    try:
-        return bytes(value).decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(value).decode()}
 
 
 def _by_name(model: Any, rows: Any) -> dict[str, Any]:
@@ -145,7 +135,7 @@ def _made(info: TensorInfo, batch: int, rng: np.random.Generator) -> np.ndarray:
     shape = (batch, *(_ANY_SIZE if n is None else n for n in sizes))
     dtype = tf.as_dtype(info.dtype)
     if dtype == tf.string:
-        return rng.choice(np.array(_WORDS, object), size=shape)
+        return np.resize(np.array(_WORDS, object), shape)
     if dtype.is_floating:
         return rng.uniform(-1, 1, size=shape).astype(dtype.as_numpy_dtype)
     return rng.integers(0, 2, size=shape).astype(dtype.as_numpy_dtype)

@@ -31,6 +31,7 @@ from keras_mtl.serving.signatures import (
 from keras_mtl.serving.verification import tolerance, verify
 from keras_mtl.serving.versions import versions
 from keras_mtl.serving.warmup import WARMUP, Request, write_warmup
+from keras_mtl.tasks import Task
 
 EXTRA = "assets.extra"
 MODEL_CARD = "model_card.json"
@@ -51,6 +52,7 @@ def export(
     examples: bool = False,
     float16: bool = False,
     warmup: Any = None,
+    tasks: Mapping[str, Task] | None = None,
 ) -> Path:
     """Writes a model as the next version that TF Serving will pick up.
 
@@ -81,12 +83,15 @@ def export(
         float16: Whether to store the weights in half the bytes. They are
             cast back when the model is loaded. Outputs may be off by 1e-2 of
             their largest value; class indices and strings that the model
-            decodes itself are then checked for their shapes alone.
+            decodes itself are then checked for shapes and dtypes alone.
         warmup: Real rows, as `model.predict` takes them. TF Serving replays
             them (the first alone, and up to 32 together, for every
             signature) before it lets the version answer, so that the first
             users do not wait. The export is checked with them in place of
             rows that are made up.
+        tasks: What outputs mean, by key, for the model card: kinds, units
+            and class names. Defaults to the model's, if it has them: a
+            Functional model around a `MultiTaskModel` has none.
 
     Returns:
         The version's directory.
@@ -124,14 +129,20 @@ def export(
         with _disk_errors_explained(model_dir):
             if format == SAVED_MODEL:
                 tf.saved_model.save(module, str(staged), signatures=functions)
-                _verify(staged, model, batches, rtol, not float16)
+                _verify(staged, model, batches, rtol)
                 if warmup is not None:
                     _write_warmup(staged, model_dir.name, functions, batches)
             else:
                 run = convert(module, functions[ALL_TASKS], format, staged)
                 for inputs in batches:
                     verify({f"format {format!r}": run}, model, inputs, rtol)
-        _write_extras(staged, signature, model, batches[0])
+        _write_extras(
+            staged,
+            signature,
+            list(model.output),
+            (getattr(model, "tasks", None) if tasks is None else tasks) or {},
+            batches[0],
+        )
         return _publish(staged, model_dir, version)
 
 
@@ -196,7 +207,6 @@ def _verify(
     model: Any,
     batches: Sequence[Mapping[str, np.ndarray]],
     rtol: float,
-    decoded: bool,
 ) -> None:
     with open_session(staged) as saved:
         runs = {
@@ -204,7 +214,7 @@ def _verify(
             for name in saved.signatures
         }
         for inputs in batches:
-            verify(runs, model, inputs, rtol, decoded=decoded)
+            verify(runs, model, inputs, rtol)
 
 
 def _run(
@@ -230,10 +240,10 @@ def _write_warmup(
 def _write_extras(
     staged: Path,
     signature: Signature,
-    model: Any,
+    keys: Sequence[str],
+    tasks: Mapping[str, Task],
     inputs: Mapping[str, np.ndarray],
 ) -> None:
-    tasks = getattr(model, "tasks", None) or {}
     card = {
         "keras_mtl_version": __version__,
         "tasks": [
@@ -245,7 +255,7 @@ def _write_extras(
                 "shape": signature.outputs[key].shape,
                 "dtype": signature.outputs[key].dtype,
             }
-            for key in model.output
+            for key in keys
         ],
         "inputs": [
             {"name": name, "shape": info.shape, "dtype": info.dtype}

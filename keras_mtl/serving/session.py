@@ -49,22 +49,38 @@ class SessionModel:
 
     def __init__(self, session: Any, definitions: Mapping[str, Any]) -> None:
         self._session = session
-        self._definitions = {
+        self.definitions = {
             name: definition
             for name, definition in definitions.items()
-            if not name.startswith("__")  # TensorFlow's own init op
+            if not is_internal(name)
         }
         self.signatures = {
-            name: Signature(_infos(d.inputs), _infos(d.outputs))
-            for name, d in self._definitions.items()
+            name: signature(definition)
+            for name, definition in self.definitions.items()
         }
 
-    def run(self, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The outputs of a signature, as arrays by name."""
-        definition = self._definitions[name]
+    def run(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        timeout: float | None = None,
+    ) -> dict[str, Any]:
+        """The outputs of a signature, as arrays by name.
+
+        Args:
+            name: The signature's name.
+            inputs: Arrays by name.
+            timeout: Seconds until TensorFlow gives up.
+        """
+        definition = self.definitions[name]
         fetches = {k: t.name for k, t in definition.outputs.items()}
         feed = {definition.inputs[k].name: v for k, v in inputs.items()}
-        outputs: dict[str, Any] = self._session.run(fetches, feed)
+        options = None
+        if timeout is not None:
+            options = tf.compat.v1.RunOptions(
+                timeout_in_ms=max(1, int(1000 * timeout))
+            )
+        outputs: dict[str, Any] = self._session.run(fetches, feed, options)
         return outputs
 
 
@@ -116,6 +132,16 @@ def reason(error: BaseException) -> str:
         if line.strip() and not line.startswith(_PREAMBLE)
     ]
     return lines[0].rstrip(". ") if lines else type(error).__name__
+
+
+def is_internal(name: str) -> bool:
+    """Whether a signature is TensorFlow's own, as its init op is."""
+    return name.startswith("__")
+
+
+def signature(definition: Any) -> Signature:
+    """What an endpoint takes and gives, from its `SignatureDef`."""
+    return Signature(_infos(definition.inputs), _infos(definition.outputs))
 
 
 def tensor_info(tensor: Any) -> TensorInfo:

@@ -63,11 +63,7 @@ def build_signatures(
     module.weights = _unique(v for f in traced.values() for v in f.variables)
     module.halves = list(halves.values())
     module.stored = [half.stored for half in module.halves]
-    module.tables = [
-        node
-        for node in tf.train.TrackableView(graphs[ALL_TASKS]).descendants()
-        if isinstance(node, tf.saved_model.experimental.TrackableResource)
-    ]
+    module.tables = _tables(graphs[ALL_TASKS])
     return module, traced
 
 
@@ -103,6 +99,30 @@ def computes_in_half_precision(function: Any) -> bool:
         for operation in function.graph.get_operations()
         for tensor in operation.outputs
     )
+
+
+def _tables(graph: Any) -> list[Any]:
+    """The lookup tables and the like that the layers of a model hold.
+
+    TensorFlow does not look into a Keras layer's lists and dicts.
+    """
+    found = {}
+    seen = set()
+    nodes = list(tf.train.TrackableView(graph).descendants())
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, tf.saved_model.experimental.TrackableResource):
+            found[id(node)] = node
+        elif isinstance(node, keras.layers.Layer):
+            nodes += vars(node).values()
+        elif isinstance(node, (list, tuple)):
+            nodes += node
+        elif isinstance(node, Mapping):
+            nodes += node.values()
+    return list(found.values())
 
 
 def _output_dict(model: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def test_help_lists_the_commands_and_does_not_import_tensorflow():
     assert modules == "[]"
     for command in (
         *("new", "train", "compare", "tune", "advise"),
-        *("export", "check", "balancers"),
+        *("export", "check", "serve", "balancers"),
     ):
         assert command in "\n".join(page)
 

@@ -85,6 +85,11 @@ def test_several_inputs_go_by_name(tmp_path):
     assert served(path, request)["a"].shape == (1, 1)
 
 
+def test_made_up_text_is_no_empty_string(text_model, tmp_path):
+    request, _ = request_of(next_commands(export(text_model, tmp_path))["ask"])
+    assert request == {"instances": ["a"]}
+
+
 def test_long_request_comes_from_a_file(tmp_path):
     x = keras.Input((16, 16, 1), name="image")
     y = keras.layers.Dense(1)(keras.layers.Flatten()(x))

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import importlib
 import json
@@ -16,6 +17,7 @@ import keras_mtl
 from keras_mtl.serving import export
 from keras_mtl.serving.examples import made_inputs
 from keras_mtl.serving.session import open_session
+from keras_mtl.serving.verification import verify
 from keras_mtl.tasks import Task, TaskSet
 from keras_mtl.training.model import MultiTaskModel
 
@@ -467,3 +469,76 @@ def test_model_that_cannot_run_on_made_inputs(tmp_path):
     ):
         export(model, tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_model_around_another_is_told_its_tasks(two_tasks, tmp_path):
+    tasks = TaskSet(
+        [
+            Task("left", "multiclass", units=3, class_names=["a", "b", "c"]),
+            Task("right", "regression", unit="m"),
+        ]
+    )
+    inner = two_tasks()
+    outputs = {**inner.output, "best": keras.ops.argmax(inner.output["left"])}
+    outer = keras.Model(inner.input, outputs)
+    path = export(outer, tmp_path, tasks=tasks)
+    card = json.loads((path / "assets.extra/model_card.json").read_text())
+    assert [t["name"] for t in card["tasks"]] == ["left", "right", "best"]
+    assert [t["unit"] for t in card["tasks"]] == [None, "m", None]
+    assert card["tasks"][0]["class_names"] == ["a", "b", "c"]
+    assert card["tasks"][2]["kind"] is None
+
+
+class Tables(keras.layers.Layer):
+    """Lookups that TensorFlow does not find: in a list and in a dict."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.lookups = [keras.layers.StringLookup(vocabulary=["a", "b"])]
+        keys = tf.constant(["a", "c"])
+        self.tables = {
+            "bare": [
+                tf.lookup.StaticHashTable(
+                    tf.lookup.KeyValueTensorInitializer(
+                        keys, tf.constant([5, 7])
+                    ),
+                    -1,
+                )
+            ]
+        }
+
+    def call(self, x):
+        found = keras.ops.cast(self.lookups[0](x), "int32")
+        return found + self.tables["bare"][0].lookup(x)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, "int32")
+
+
+def test_tables_in_lists_are_exported(tmp_path):
+    x = keras.Input((1,), dtype="string", name="x")
+    path = export(keras.Model(x, {"y": Tables()(x)}), tmp_path)
+    y = run(path, "y", x=np.array([["a"], ["c"], ["d"]], object))["y"]
+    assert y.tolist() == [[6], [7], [-1]]
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-4])
+def test_indices_must_be_equal_at_full_precision_alone(two_tasks, rows, rtol):
+    inner = two_tasks()
+    model = keras.Model(
+        inner.input, {"best": keras.ops.argmax(inner.output["left"], -1)}
+    )
+    best = model.predict(rows, verbose=0)["best"]
+
+    def check(answer):
+        verify(
+            {"it": lambda inputs: {"best": answer}}, model, {"x": rows}, rtol
+        )
+
+    check(best)
+    for wrong in (best.astype("float32"), best[:-1]):
+        with pytest.raises(ValueError, match="something else"):
+            check(wrong)
+    strict = pytest.raises(ValueError, match="something else")
+    with strict if rtol == 1e-5 else contextlib.nullcontext():
+        check((best + 1) % 3)
