@@ -135,6 +135,7 @@ def test_a_step_follows_the_gradients_of_losses_and_penalties(balancer):
         )
 
 
+@pytest.mark.slow
 def test_sharing_brings_choices_together_and_sparsity_skips():
     x, y = data(32)
     told = {}

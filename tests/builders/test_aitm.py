@@ -113,6 +113,7 @@ def test_it_is_in_the_logged_loss():
     )
 
 
+@pytest.mark.slow
 def test_the_calibration_keeps_events_in_order():
     x, y = data(64)
     x = 3 * x

@@ -107,6 +107,7 @@ def test_a_sequential_is_its_layers_and_another_model_is_one_block():
     ]
 
 
+@pytest.mark.slow
 def test_a_backbone_of_keras_applications_trains_in_stages():
     net = keras.applications.MobileNetV2(
         input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None

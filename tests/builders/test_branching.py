@@ -197,6 +197,7 @@ def test_tasks_that_need_different_features_part():
     assert choices == [1, 0]
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_draws_as_if_it_had_not_stopped(tmp_path):
     x, y = data()
 

@@ -27,8 +27,20 @@ COMPILE = {
 }
 
 
-@pytest.mark.parametrize("arguments", COMPILE.values(), ids=COMPILE)
-@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize(
+    ("arguments", "weighted"),
+    [
+        pytest.param(
+            arguments,
+            weighted,
+            # With weights more is at stake.
+            marks=[] if weighted or name == "plain" else pytest.mark.slow,
+            id=f"{name}-weighted" if weighted else name,
+        )
+        for name, arguments in COMPILE.items()
+        for weighted in (False, True)
+    ],
+)
 def test_same_history_and_weights_as_keras(arguments, weighted):
     x, y = models.data(25)  # the last batch has one sample
     weights = None
