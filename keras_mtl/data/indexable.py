@@ -1,7 +1,7 @@
 """Sources that Python reads: a `PyDataset`, or any data set with an index."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +48,24 @@ class Indexed:
     batch_size: int | None
     size: int
 
+    def each(self) -> Iterator[dict[str, Any]]:
+        """Its examples one by one."""
+        for place in range(self.items):
+            item = self.flatten(self.data[place])
+            if self.batch_size is None:
+                yield item
+                continue
+            for row in range(len(next(iter(item.values())))):
+                yield {key: value[row] for key, value in item.items()}
+
     def examples(self, rows: Any) -> dict[str, Any]:
         """The examples of some rows `(n,)`, as columns `(n, …)`."""
         return self._call(self._stack, rows)
 
     def batches(self, first: Any) -> tf.data.Dataset:
-        """Its batches for ever, from that of an example on."""
+        """Its batches for ever, from one on."""
         places = tf.data.Dataset.range(self.items).repeat()
-        return places.skip(first // self.batch_size).map(
+        return places.skip(first).map(
             lambda place: self._call(self._item, place),
             num_parallel_calls=max(getattr(self.data, "workers", 1), 1),
         )

@@ -2,10 +2,28 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class EpochStart:
+    """What is known when an epoch begins.
+
+    Attributes:
+        sizes: Examples of each source, `(S,)`.
+        names: Names of the sources.
+        epoch: The epoch, from 0.
+        logs: The logs of the epochs before, in order.
+    """
+
+    sizes: Any
+    names: Sequence[str]
+    epoch: int = 0
+    logs: Sequence[Mapping[str, float]] = ()
 
 
 class Rates:
@@ -23,20 +41,11 @@ class Rates:
     def check(self, names: Sequence[str]) -> None:
         """Holds arguments against the names of the sources."""
 
-    def weights(
-        self,
-        sizes: Any,
-        names: Sequence[str],
-        epoch: int,
-        logs: Sequence[Mapping[str, float]],
-    ) -> Any:
+    def weights(self, now: EpochStart) -> Any:
         """Positive numbers that rates are proportional to.
 
         Args:
-            sizes: Examples of each source, `(S,)`.
-            names: Names of the sources.
-            epoch: The epoch, from 0.
-            logs: The logs of the epochs before, in order.
+            now: What is known when an epoch begins.
 
         Returns:
             An array `(S,)`.
@@ -70,15 +79,9 @@ class Power(Rates):
             )
         self.temperature: float = float(temperature)
 
-    def weights(
-        self,
-        sizes: Any,
-        names: Sequence[str],
-        epoch: int,
-        logs: Sequence[Mapping[str, float]],
-    ) -> Any:
+    def weights(self, now: EpochStart) -> Any:
         """See `Rates`."""
-        return np.asarray(sizes, "float64") ** (1 / self.temperature)
+        return now.sizes ** (1 / self.temperature)
 
 
 class Explicit(Rates):
@@ -119,15 +122,9 @@ class Explicit(Rates):
                 f"keys {list(names)}. Received: {list(self.rates)}.{hint}"
             )
 
-    def weights(
-        self,
-        sizes: Any,
-        names: Sequence[str],
-        epoch: int,
-        logs: Sequence[Mapping[str, float]],
-    ) -> Any:
+    def weights(self, now: EpochStart) -> Any:
         """See `Rates`."""
-        return np.array([self.rates[name] for name in names])
+        return np.array([self.rates[name] for name in now.names])
 
 
 class Annealed(Rates):
@@ -157,16 +154,10 @@ class Annealed(Rates):
             )
         self.epochs = epochs
 
-    def weights(
-        self,
-        sizes: Any,
-        names: Sequence[str],
-        epoch: int,
-        logs: Sequence[Mapping[str, float]],
-    ) -> Any:
+    def weights(self, now: EpochStart) -> Any:
         """See `Rates`."""
-        done = min(epoch / (self.epochs - 1), 1.0)
-        return np.asarray(sizes, "float64") ** (1 - 0.8 * done)
+        done = min(now.epoch / (self.epochs - 1), 1.0)
+        return now.sizes ** (1 - 0.8 * done)
 
 
 class ByLoss(Rates):
@@ -203,20 +194,14 @@ class ByLoss(Rates):
         """Each source has a log."""
         _check_monitor(self.monitor, names)
 
-    def weights(
-        self,
-        sizes: Any,
-        names: Sequence[str],
-        epoch: int,
-        logs: Sequence[Mapping[str, float]],
-    ) -> Any:
+    def weights(self, now: EpochStart) -> Any:
         """See `Rates`."""
-        if not logs:
-            return np.asarray(sizes, "float64")
+        if not now.logs:
+            return now.sizes
         found = []
-        for name in names:
+        for name in now.names:
             key = self.monitor[name]
-            found.append(_read_log(logs[-1], key, name) / logs[0][key])
+            found.append(_read_log(now.logs[-1], key, name) / now.logs[0][key])
         ratios = np.asarray(found, "float64")
         # A loss of 0, or one that broke, says nothing about its source.
         ratios = np.where(np.isfinite(ratios) & (ratios > 0), ratios, 1.0)
@@ -276,26 +261,19 @@ class ByConflict(Rates):
         """Each source has a log."""
         _check_monitor(self.monitor, names)
 
-    def weights(
-        self,
-        sizes: Any,
-        names: Sequence[str],
-        epoch: int,
-        logs: Sequence[Mapping[str, float]],
-    ) -> Any:
+    def weights(self, now: EpochStart) -> Any:
         """See `Rates`."""
-        sizes = np.asarray(sizes, "float64")
-        if not logs:
-            return sizes
+        if not now.logs:
+            return now.sizes
         found = []
-        for name in names:
+        for name in now.names:
             cosines = [
-                _read_log(logs[-1], key, name) for key in self.monitor[name]
+                _read_log(now.logs[-1], key, name) for key in self.monitor[name]
             ]
             known = [c for c in cosines if np.isfinite(c)]
             # A task that met no other conflicts with none.
             found.append(np.mean(known) if known else 0.0)
-        return sizes * np.exp(self.strength * np.array(found))
+        return now.sizes * np.exp(self.strength * np.array(found))
 
 
 def get(identifier: Any, temperature: float | None = None) -> Rates:
@@ -349,46 +327,3 @@ def _read_log(logs: Mapping[str, float], key: str, source: str) -> float:
             "balancer of gradients, such as 'pcgrad'."
         )
     return logs[key]
-
-
-def apportion_within(weights: Any, total: int, limits: Any) -> Any:
-    """As `apportion`, where what is above a limit goes to the others.
-
-    Args:
-        weights: Positive numbers, `(S,)`.
-        total: The sum of what is given out.
-        limits: The most of each, `(S,)`, some of them perhaps infinite.
-
-    Returns:
-        Integers `(S,)`; they sum to `total`, or to all limits if that is less.
-    """
-    counts = np.zeros(len(limits), "int64")
-    free = np.asarray(limits) > 0
-    while free.any() and counts.sum() < total:
-        left = total - int(counts[~free].sum())
-        counts[free] = apportion(np.asarray(weights)[free], left)
-        full = free & (counts >= limits)
-        if not full.any():
-            break
-        counts[full] = np.asarray(limits)[full]
-        free &= ~full
-    return counts
-
-
-def apportion(weights: Any, total: int) -> Any:
-    """Whole numbers proportional to weights, by largest remainders.
-
-    Args:
-        weights: Positive numbers, `(S,)`.
-        total: Their sum.
-
-    Returns:
-        Integers `(S,)` that sum to `total`, each less than 1 away from its
-        exact share.
-    """
-    shares = np.asarray(weights, "float64") / np.sum(weights) * total
-    counts = np.floor(shares).astype("int64")
-    # Ties go to the first, so that every process decides alike.
-    order = np.argsort(-(shares - counts), kind="stable")
-    counts[order[: total - int(counts.sum())]] += 1
-    return counts

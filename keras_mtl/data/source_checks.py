@@ -1,7 +1,7 @@
 """Holds what sources have against the tasks, and finds what is broken."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,54 +24,60 @@ def check_range(source: str, task: Task, labels: Any) -> None:
     """
     if not _has_range(task):
         return
-    bad = is_there(task, labels) & ~((labels >= 0) & (labels < task.units))
+    bad = _far(task, labels)
     if bad.any():
         index = int(np.argwhere(bad)[0][0])
-        fault = _out_of_range(task, index, labels[bad][0])
-        raise ValueError(f"The source {source!r} {fault}")
+        raise ValueError(_out_of_range(source, task, index, labels[bad][0]))
 
 
-def check_drawn(
-    tasks: TaskSet, flat: Mapping[str, Any], origin: Callable[[Any], Any]
-) -> None:
+def check_drawn(source: str, tasks: TaskSet, flat: Mapping[str, Any]) -> None:
     """Holds class indices against the number of classes, in the graph.
 
     Args:
+        source: The source's name.
         tasks: All tasks.
-        flat: Columns of a batch.
-        origin: Tells the name of the source and the row in it by the place in
-            the batch. It is asked only where a label is out of range.
+        flat: Columns of some of its examples.
 
     Raises:
         InvalidArgumentError: In the graph, where a label is neither a class
-            nor missing.
+            nor missing. It says no more than source and task, which costs
+            nothing; `far_label` finds the example.
     """
-    bad = {}
     for name, task in tasks.items():
-        if _has_range(task):
-            labels = flat[f"y/{name}"]
-            # NaN is neither; the mark of a missing class is below all others.
-            bad[name] = (labels < MISSING_CLASS) | (labels >= task.units)
-    if not bad:
-        return
+        labels = flat.get(f"y/{name}")
+        if labels is None or not _has_range(task):
+            continue
+        if labels.dtype.is_integer:
+            labels = tf.cast(labels, "int64")
+        # NaN is neither; the mark of a missing class is below all others.
+        bad = (labels < MISSING_CLASS) | (labels >= task.units)
+        # Not `tf.debugging.Assert`, whose `tf.cond` costs more than the check.
+        tf.raw_ops.Assert(
+            condition=~tf.reduce_any(bad), data=[_out_of_range(source, task)]
+        )
 
-    def fail() -> None:
-        for name, wrong in bad.items():
-            place = tf.cond(
-                tf.reduce_any(wrong),
-                lambda wrong=wrong: tf.where(wrong)[0],
-                lambda wrong=wrong: tf.zeros(wrong.shape.rank, "int64"),
-            )
-            source, row = origin(place[0])
-            fault = tf.strings.format(
-                _out_of_range(tasks[name], "{}", "{}"),
-                (row, tf.gather_nd(flat[f"y/{name}"], place)),
-            )
-            text = tf.strings.join(["The source '", source, "' ", fault])
-            tf.debugging.Assert(~tf.reduce_any(wrong), [text])
 
-    found = tf.stack([tf.reduce_any(wrong) for wrong in bad.values()])
-    tf.cond(tf.reduce_any(found), fail, lambda: None)
+def far_label(
+    message: str, source: str, tasks: TaskSet, examples: Iterable[Any]
+) -> str | None:
+    """Which label an error of `check_drawn` is about, if of this source.
+
+    Args:
+        message: What the error says.
+        source: The source's name.
+        tasks: All tasks.
+        examples: Its examples, as flat columns.
+    """
+    # An assertion escapes what it quotes.
+    message = message.replace("\\'", "'")
+    for name, task in tasks.items():
+        if not _has_range(task) or _out_of_range(source, task) not in message:
+            continue
+        for place, flat in enumerate(examples):
+            labels = np.asarray(flat[f"y/{name}"])
+            if (far := labels[_far(task, labels)]).size:
+                return _out_of_range(source, task, place, far[0])
+    return None
 
 
 def broken_record(name: str, dataset: tf.data.Dataset) -> str | None:
@@ -104,10 +110,19 @@ def _has_range(task: Task) -> bool:
     return KINDS[task.kind].indexed and task.units is not None
 
 
-def _out_of_range(task: Task, index: Any, label: Any) -> str:
+def _far(task: Task, labels: Any) -> Any:
+    """Which labels in an array are neither a class nor missing."""
+    return is_there(task, labels) & ~((labels >= 0) & (labels < task.units))
+
+
+def _out_of_range(
+    source: str, task: Task, index: Any = None, label: Any = None
+) -> str:
     assert task.units is not None
+    where = "" if index is None else f", example {index}"
+    received = "" if label is None else f" Received: {label:g}."
     return (
-        f"has a label out of range: task {task.name!r}, example {index}. "
-        f"Expected: 0 to {task.units - 1}, or {MISSING_CLASS} where it is "
-        f"missing. Received: {label}."
+        f"The source {source!r} has a label out of range: task {task.name!r}"
+        f"{where}. Expected: 0 to {task.units - 1}, or {MISSING_CLASS} where "
+        f"it is missing.{received}"
     )

@@ -1,6 +1,6 @@
 """The sources of a mixture, each completed to the examples of all tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,15 @@ class Column:
     missing: Any
 
 
+# 1 where an example has an input, 0 where zeros stand for it.
+MARK = Column((1,), "float32", 0.0)
+
+
+def mark_key(key: str) -> str:
+    """The key of what tells whether an input is there."""
+    return f"{key}_present"
+
+
 @dataclass(frozen=True)
 class Source:
     """One data set.
@@ -63,6 +72,13 @@ class Source:
         if self.indexed is not None:
             return self.indexed.batch_size is None
         return self.arrays is not None
+
+    def examples(self) -> Iterator[Flat]:
+        """Its examples in order, read by Python. Arrays have none to read."""
+        if self.dataset is not None:
+            yield from map(flatten, self.dataset.as_numpy_iterator())
+        elif self.indexed is not None:
+            yield from self.indexed.each()
 
 
 def read_source(name: str, data: Any, tasks: TaskSet) -> Source:
@@ -174,6 +190,25 @@ def columns(sources: Sequence[Source], tasks: TaskSet) -> dict[str, Column]:
     return found
 
 
+def missing_inputs(sources: Sequence[Source]) -> list[str]:
+    """Keys of the inputs that some sources do not have.
+
+    Raises:
+        ValueError: An input has the name of what would mark another one.
+    """
+    having = {k for s in sources for k in s.specs if k.startswith("x/")}
+    missing = sorted(k for s in sources for k in having if k not in s.specs)
+    for key in missing:
+        if mark_key(key) in having:
+            name = key.removeprefix("x/")
+            raise ValueError(
+                f"`mark_missing` tells by an input {name + '_present'!r} where "
+                f"{name!r} is there, but sources have an input of this name. "
+                "Rename it."
+            )
+    return list(dict.fromkeys(missing))
+
+
 def check_labelled(sources: Sequence[Source], tasks: TaskSet) -> None:
     """Holds labels in arrays against being all missing.
 
@@ -193,30 +228,6 @@ def check_labelled(sources: Sequence[Source], tasks: TaskSet) -> None:
                 f"missing in {[s.name for s in having]}. Drop the task or "
                 "bring labels for it."
             )
-
-
-def stitch(
-    key: str, column: Column, places: Any, parts: Sequence[Flat], size: int
-) -> Any:
-    """One column of a batch, with what sources do not have put in.
-
-    Args:
-        key: Its key.
-        column: What it holds.
-        places: Where the examples of each part go.
-        parts: The parts: examples of each source, as columns.
-        size: Examples in the batch.
-    """
-    having = [number for number, part in enumerate(parts) if key in part]
-    where = [places[number] for number in having]
-    values = [tf.cast(parts[number][key], column.dtype) for number in having]
-    if len(having) < len(parts):
-        # Of values for the same place the last one counts.
-        shape = [size, *(d or 1 for d in column.shape)]
-        where.insert(0, tf.range(size))
-        values.insert(0, tf.fill(shape, tf.cast(column.missing, column.dtype)))
-    found = tf.dynamic_stitch(where, values)
-    return tf.ensure_shape(found, (size, *column.shape))
 
 
 def unflatten(flat: Flat) -> tuple[Any, ...]:

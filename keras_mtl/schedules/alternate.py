@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_mtl.schedules.base import Schedule, registry
+from keras_mtl.schedules.turns import turn_lengths
 
 
 @registry.register("alternate")
@@ -34,13 +35,7 @@ class Alternate(Schedule):
         self, epochs: int | Mapping[str, int] = 1, name: str | None = None
     ) -> None:
         super().__init__(name=name)
-        values = epochs.values() if isinstance(epochs, Mapping) else [epochs]
-        if any(type(value) is not int or value < 1 for value in values):
-            raise ValueError(
-                "`epochs` must be a positive integer, or a dict of them by "
-                f"task. Received: {epochs!r}"
-            )
-        self.epochs = dict(epochs) if isinstance(epochs, Mapping) else epochs
+        self.epochs = turn_lengths(epochs, "epochs")
 
     def bind(self, tasks: Any, private: Mapping[str, Sequence[Any]]) -> None:
         """Lays out a round."""

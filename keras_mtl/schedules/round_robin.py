@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 
 from keras_mtl.schedules.base import Schedule, registry
+from keras_mtl.schedules.turns import turn_lengths
 
 
 @registry.register("round_robin")
@@ -35,13 +36,7 @@ class RoundRobin(Schedule):
         self, steps: int | Mapping[str, int] = 1, name: str | None = None
     ) -> None:
         super().__init__(name=name)
-        values = steps.values() if isinstance(steps, Mapping) else [steps]
-        if any(type(value) is not int or value < 1 for value in values):
-            raise ValueError(
-                "`steps` must be a positive integer, or a dict of them by "
-                f"task. Received: {steps!r}"
-            )
-        self.steps = dict(steps) if isinstance(steps, Mapping) else steps
+        self.steps = turn_lengths(steps, "steps")
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Lays out a round."""

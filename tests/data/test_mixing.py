@@ -10,7 +10,7 @@ import tensorflow as tf
 from scipy import stats
 
 from keras_mtl import Task
-from keras_mtl.data import rates
+from keras_mtl.data import assembly, rates
 from keras_mtl.data.mixing import Mixture
 
 TASKS = [Task("a", "multiclass", units=10), Task("b", "regression")]
@@ -128,14 +128,6 @@ def test_rates_by_conflict_are_the_same_again_from_their_state():
     )
 
 
-@pytest.mark.parametrize("total", [1, 7, 100, 999])
-def test_apportion_sums_up_and_is_less_than_one_away(total):
-    weights = np.random.default_rng(total).uniform(size=13)
-    counts = rates.apportion(weights, total)
-    assert counts.sum() == total
-    assert np.abs(counts - weights / weights.sum() * total).max() < 1
-
-
 # ------------------------------------------------------------------- order
 
 
@@ -175,6 +167,7 @@ def test_datasets_give_what_unshuffled_arrays_give():
 def test_a_stream_goes_on_at_any_step(make):
     mixture = Mixture(make(), TASKS, batch_size=8, rates="uniform")
     whole = drawn(mixture.dataset(1))
+    assert not list(mixture.dataset(1, 20))
     for step in (0, 1, 7, 19):
         rest = mixture.dataset(1, step)
         assert int(rest.cardinality()) == 20 - step
@@ -195,6 +188,41 @@ def test_workers_together_draw_what_one_draws(make, count):
             np.testing.assert_array_equal(
                 parts[i][epoch], whole[epoch][i::count]
             )
+
+
+@each_kind
+def test_nothing_depends_on_how_many_steps_are_made_at_a_time(
+    make, monkeypatch
+):
+    def batches():
+        for arguments in ({"batches": "single"}, {"shard": (1, 2)}):
+            mixture = Mixture(make(), TASKS, batch_size=8, **arguments)
+            yield from mixture.dataset(1, 2)
+
+    expected = list(batches())
+    monkeypatch.setattr(assembly, "_GROUP_STEPS", 3)
+    for (x, y), (same_x, same_y) in zip(expected, batches(), strict=True):
+        np.testing.assert_array_equal(same_x, x)
+        np.testing.assert_array_equal(same_y["a"], y["a"])
+        np.testing.assert_array_equal(same_y["b"], y["b"])
+
+
+def test_large_examples_are_not_kept_for_many_steps():
+    x, y = np.zeros((4, 512, 1024), "float32"), {"b": np.zeros(4)}
+    large = Mixture({"large": (x, y)}, TASKS[1:], batch_size=4)
+    assert next(iter(large.dataset()))[0].shape == (4, 512, 1024)
+    assert large._assembly.group == 1
+
+
+def test_workers_may_have_records_of_their_own():
+    parts = []
+    for index in range(2):
+        own = {k: data.shard(2, index) for k, data in datasets().items()}
+        parts.append(Mixture(own, TASKS, batch_size=8, steps_per_epoch=10))
+    first, second = (epochs(part, 1)[0] for part in parts)
+    numbers = np.concatenate([first, second]).reshape(-1)
+    assert sorted(numbers) == [*range(40), *range(1000, 1120)]
+    np.testing.assert_array_equal(first < 1000, second < 1000)
 
 
 KILLED = """
@@ -440,6 +468,31 @@ def test_weights_of_one_source_are_ones_in_the_others():
         np.testing.assert_array_equal(weight["b"], np.ones(8))
 
 
+def test_marks_tell_which_inputs_are_there():
+    text, image = np.ones((6, 3), "int64"), np.ones((9, 2, 2))
+    mixture = Mixture(
+        {
+            "texts": ({"text": text}, {"a": np.zeros(6, int)}),
+            "images": tf.data.Dataset.from_tensor_slices(
+                (
+                    {"image": image, "text": np.ones((9, 3), "int64")},
+                    {"b": np.zeros(9)},
+                )
+            ),
+        },
+        TASKS,
+        batch_size=5,
+        mark_missing=True,
+    )
+    for x, y in mixture.dataset():
+        # Every source has texts: there is nothing to tell.
+        assert set(x) == {"text", "image", "image_present"}
+        there = x["image_present"]
+        assert there.shape == (5, 1) and there.dtype == "float32"
+        np.testing.assert_array_equal(there[:, 0], x["image"][:, 0, 0])
+        np.testing.assert_array_equal(there[:, 0] == 0, y["a"] == 0)
+
+
 # --------------------------------------------------------------- bad input
 
 X = np.zeros((4, 2))
@@ -552,6 +605,16 @@ BAD = {
     "balance by a regression": (
         {"balance": {"one": "b"}},
         r"`balance\['one'\]` must be a task of classes",
+    ),
+    "an input named as a mark": (
+        {
+            "sources": {
+                "one": ({"t": X, "i": X, "t_present": X}, GOOD["one"][1]),
+                "two": ({"i": X}, {"b": np.zeros(4)}),
+            },
+            "mark_missing": True,
+        },
+        "`mark_missing` tells by an input 't_present' where 't' is there",
     ),
     "shard": ({"shard": (2, 2)}, r"`shard` must be \(index, count\).*\(2, 2\)"),
 }

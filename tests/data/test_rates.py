@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_mtl.data import rates
+from keras_mtl.data.apportion import apportion, apportion_within
 
 NAMES = ["one", "two", "three"]
-SIZES = np.array([10, 200, 3000])
+SIZES = np.array([10.0, 200.0, 3000.0])
 MONITOR = {"one": "a_cosine", "two": ["a_cosine", "b_cosine"], "three": "c"}
 
 cosine = st.floats(-1, 1)
@@ -22,7 +23,7 @@ logged = st.fixed_dictionaries(
 def by_conflict(logs, strength=1.0):
     rule = rates.ByConflict(MONITOR, strength)
     rule.check(NAMES)
-    return rule.weights(SIZES, NAMES, len(logs), logs)
+    return rule.weights(rates.EpochStart(SIZES, NAMES, len(logs), logs))
 
 
 def test_rates_by_conflict_begin_proportional_to_sizes():
@@ -85,6 +86,14 @@ def test_bad_rates_by_conflict_are_refused(make, message):
         make()
 
 
+@pytest.mark.parametrize("total", [1, 7, 100, 999])
+def test_apportion_sums_up_and_is_less_than_one_away(total):
+    weights = np.random.default_rng(total).uniform(size=13)
+    counts = apportion(weights, total)
+    assert counts.sum() == total
+    assert np.abs(counts - weights / weights.sum() * total).max() < 1
+
+
 shares = st.lists(
     st.tuples(
         st.floats(0.01, 100),
@@ -98,19 +107,19 @@ shares = st.lists(
 @given(shares, st.integers(0, 300))
 def test_apportioned_within_limits(given_shares, total):
     weights, limits = map(np.array, zip(*given_shares, strict=True))
-    counts = rates.apportion_within(weights, total, limits)
+    counts = apportion_within(weights, total, limits)
     assert (counts >= 0).all() and (counts <= limits).all()
     assert counts.sum() == min(total, limits.sum())
     # Those below their limit share what is left, as if alone.
     free = counts < limits
     if free.any():
-        rest = rates.apportion(weights[free], int(counts[free].sum()))
+        rest = apportion(weights[free], int(counts[free].sum()))
         np.testing.assert_array_equal(counts[free], rest)
 
 
 def test_without_limits_it_is_apportion():
     weights = np.array([1.0, 2.0, 4.0])
     np.testing.assert_array_equal(
-        rates.apportion_within(weights, 20, np.full(3, np.inf)),
-        rates.apportion(weights, 20),
+        apportion_within(weights, 20, np.full(3, np.inf)),
+        apportion(weights, 20),
     )
