@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest serving-check lint bench docs \
-    clean
+.PHONY: help demo test test-slow test-lowest serving-check lint audit bench \
+    docs clean
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -12,6 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 VENV := .venv
 LOWEST := .venv-lowest
 PEERS := .venv-bench
+AUDIT := .venv-audit
 BIN := $(VENV)/bin
 METADATA := pyproject.toml setup.py
 
@@ -33,6 +34,7 @@ help:
 	@echo "make test-lowest  the tests, on the oldest versions that we allow"
 	@echo "make serving-check  exports, in the C++ loader of TF Serving"
 	@echo "make lint         style, types, imports and spelling"
+	@echo "make audit        known holes in what we depend on"
 	@echo "make bench        step time and memory, beside Keras and TorchJD"
 	@echo "make docs         the guides and the reference, as a site in runs/site"
 	@echo "make clean        remove environments and caches"
@@ -62,6 +64,31 @@ lint: $(VENV)/.lint
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
+# Asks PyPI, or OSV with AUDIT_SERVICE=osv, about every version that is in the
+# environment of the tests. Fails if a hole is known, or if nobody answers:
+# pip-audit itself takes a service that knows no package for good news.
+AUDIT_SERVICE := pypi
+audit: $(VENV)/.test $(AUDIT)/.audit
+	@rm -f $(AUDIT)/found.json
+	@$(AUDIT)/bin/pip-audit --skip-editable --progress-spinner off \
+	  --vulnerability-service $(AUDIT_SERVICE) --timeout 15 \
+	  --path $(VENV)/lib/python3*/site-packages \
+	  --format json --output $(AUDIT)/found.json > $(AUDIT)/log.txt 2>&1 || true
+	@$(AUDIT)/bin/python -c '$(HOLES)' $(AUDIT)/found.json || { \
+	  echo "See $(AUDIT)/log.txt; AUDIT_SERVICE=osv asks another." >&2; exit 1; }
+
+HOLES := import json, pathlib, sys; \
+    file = pathlib.Path(sys.argv[1]); \
+    found = json.loads(file.read_text())["dependencies"] if file.exists() else []; \
+    asked = [p for p in found if "vulns" in p]; \
+    holes = [(p["name"], p["version"], v["id"], "mended in", v["fix_versions"]) \
+      for p in asked for v in p["vulns"]]; \
+    [print(*hole) for hole in holes]; \
+    print(len(asked), "packages audited,", len(holes), "known holes") if asked \
+      else print("Nothing was audited: the service of vulnerabilities gave", \
+      "no answer. Try again with a network."); \
+    sys.exit(bool(holes) or not asked)
+
 # See benchmarks/README.md for parts of it; BENCH_OUT=... picks the folder.
 BENCH_OUT := runs/bench
 bench: $(VENV)/.test $(PEERS)/.peers
@@ -79,8 +106,8 @@ docs: $(VENV)/.docs
 	@echo "The site is in runs/site: open runs/site/index.html"
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(PEERS) build dist *.egg-info .pytest_cache \
-	  .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(PEERS) $(AUDIT) build dist *.egg-info \
+	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: one for each set of packages, remade when the metadata change.
@@ -104,6 +131,12 @@ $(LOWEST)/.test: $(METADATA)
 	$(LOWEST)/bin/python -c '$(PIN)' > $(LOWEST)/pins.txt
 	$(LOWEST)/bin/python -m pip install --quiet \
 	  --requirement $(LOWEST)/pins.txt --editable .
+	touch $@
+
+# Apart from what it audits.
+$(AUDIT)/.audit: $(METADATA)
+	@$(FIND_PYTHON); "$$python" -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet "pip-audit>=2.9,<3"
 	touch $@
 
 # PyTorch stays apart from TensorFlow: neither's pins then bind the other.

@@ -1,7 +1,8 @@
 """Keras models of the workloads, and the ways of training them.
 
-A variant is written `name[@features][/n]`: a balancer of the registry, at the
-features instead of all shared variables, solved every n steps. Besides there
+A variant is written `name[:jacobian][@features][/n]`: a balancer of the
+registry, with its Jacobian kept in another way, at the features instead of all
+shared variables, solved every n steps. Besides there
 are `plain`, which is `keras.Model.fit` on the sum of the losses, and `passes`,
 which takes the T backward passes and adds them up: what an exact method costs
 at least.
@@ -114,8 +115,11 @@ def compiled(workload: Workload, variant: str, jit: bool = False) -> Any:
         model.compile("adam", jit_compile=jit)
         return model
     method, _, every = variant.partition("/")
-    name, _, wrt = method.partition("@")
+    method, _, wrt = method.partition("@")
+    name, _, jacobian = method.partition(":")
     options: dict[str, Any] = {"wrt": wrt} if wrt else {}
+    if jacobian:
+        options["jacobian"] = jacobian
     if every:
         options["update_every"] = int(every)
     try:

@@ -22,7 +22,16 @@ from sampling import Spread
 from worker import Skipped, Worker
 from workloads import WORKLOADS, Workload
 
-VARIANTS = ("passes", "fixed", "mgda@features", "mgda", "upgrad", "graddrop")
+VARIANTS = (
+    "passes",
+    "fixed",
+    "mgda@features",
+    "mgda",
+    "mgda:bfloat16",
+    "mgda:layerwise",
+    "upgrad",
+    "graddrop",
+)
 MIB = 2**20
 # Tensors then come from the system and go back to it as soon as they are
 # freed: oneDNN's allocator would keep them in a pool.
@@ -80,7 +89,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--workloads", nargs="*", default=["W1-8", "W1-32", "W2-8"]
+        "--workloads", nargs="*", default=["W1-8", "W1-32", "W2-8", "W3-8"]
     )
     parser.add_argument("--methods", nargs="*", default=list(VARIANTS))
     parser.add_argument("--repetitions", type=int, default=3)

@@ -17,7 +17,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import reporting
 from keras_variants import runner
 from sampling import Spread, groups, interleave
-from workloads import WORKLOADS, Workload
+from workloads import TIMED, WORKLOADS, Workload
 
 from keras_mtl import balancers
 
@@ -129,7 +129,7 @@ def row(
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS))
+    parser.add_argument("--workloads", nargs="*", default=list(TIMED))
     parser.add_argument("--methods", nargs="*", help="only these")
     parser.add_argument("--all", action="store_true", help="all balancers")
     parser.add_argument("--rounds", type=int, default=15)

@@ -6,6 +6,7 @@ all heads read the same shared features.
     W1  MLP: 64 → 3×512 shared → T × (64 → 1), batch 256, T = 2, 8, 32
     W2  CNN: 32×32×3 → 32-64-128 with stride 2, pooled to 128 shared
              → T × (64 → 1), batch 128, T = 2, 8
+    W3  W1 with 12×512 shared, T = 8: for memory, of which no layer has much
 """
 
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Workload:
         return x, y
 
 
-WORKLOADS = {
+TIMED = {
     **{
         f"W1-{tasks}": Workload("mlp", tasks, 256, (64,), (512, 512, 512))
         for tasks in (2, 8, 32)
@@ -69,4 +70,8 @@ WORKLOADS = {
         f"W2-{tasks}": Workload("cnn", tasks, 128, (32, 32, 3), (32, 64, 128))
         for tasks in (2, 8)
     },
+}
+WORKLOADS = {
+    **TIMED,
+    "W3-8": Workload("mlp", 8, 256, (64,), (512,) * 12),
 }

@@ -2,13 +2,19 @@
 
 import contextlib
 import errno
+import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+# What a place has that takes no more, whoever writes.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+# To be sure of room for small files, and not for an empty one alone.
+_PROBE = bytes(4096)
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
@@ -20,6 +26,66 @@ class CannotWriteError(OSError):
             f"Cannot write to `path`: {reason}. Received: {str(path)!r}; "
             "choose a directory that you may write to and that has room."
         )
+
+
+def takes_no_more(error: BaseException) -> bool:
+    """Whether an error tells that a disk is full or may not be written to.
+
+    TensorFlow has no class for it; its message then has the system's words.
+    """
+    if isinstance(error, CannotWriteError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    words = str(getattr(error, "message", ""))
+    return any(os.strerror(code) in words for code in _FULL)
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Tells before long work that a path could not be written.
+
+    A small file is written into the nearest directory that is there, and
+    removed; nothing else is made.
+
+    Args:
+        path: What is to be written later, a file or a directory.
+
+    Raises:
+        CannotWriteError: It could not be.
+    """
+    path = Path(path)
+    places = (path.absolute(), *path.absolute().parents)
+    nearest = next(p for p in places if os.path.lexists(p))
+    if nearest.is_file() and nearest == places[0]:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise CannotWriteError(path, f"{nearest} is not a directory")
+    probe = _sibling(nearest / "probe")
+    with _explained(path):
+        try:
+            with probe.open("xb") as file:
+                file.write(_PROBE)
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink()
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: The file, perhaps of somebody else.
+
+    Raises:
+        ValueError: It is not JSON.
+        OSError: It cannot be read.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -111,20 +177,42 @@ def staged_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
 def hidden_directory(beside: Path) -> Iterator[Path]:
     """A new directory beside a path, gone after the block unless published.
 
-    Its name starts with a dot.
+    Its name starts with a dot. That there is room is found out at once.
     """
     staged = _sibling(beside)
     with _explained(beside.parent):
         staged.parent.mkdir(parents=True, exist_ok=True)
         staged.mkdir()
     try:
+        check_place(staged)
         yield staged
-    except OSError as error:
-        if error.errno in _FULL:
+    except CannotWriteError:
+        raise
+    except Exception as error:
+        if takes_no_more(error):
             raise CannotWriteError(beside.parent, _reason(error)) from error
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def clear_leftovers(path: str | os.PathLike[str]) -> None:
+    """Removes what killed processes have left behind beside a path.
+
+    Only for a path that no other process is writing now.
+
+    Args:
+        path: What the hidden files and directories were to become.
+    """
+    path = Path(path)
+    mine = re.compile(rf"\.{re.escape(path.name)}-[0-9a-f]{{12}}\.tmp")
+    with contextlib.suppress(OSError):
+        for entry in list(path.parent.iterdir()):
+            if mine.fullmatch(entry.name):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
 
 
 def publish(staged: Path, target: Path) -> None:
@@ -180,8 +268,12 @@ def _explained(path: Path) -> Iterator[None]:
         raise CannotWriteError(path, _reason(error)) from error
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _reason(error: Exception) -> str:
+    words = str(getattr(error, "message", error))
+    for code in _FULL:
+        if os.strerror(code) in words:
+            return os.strerror(code)
+    return getattr(error, "strerror", None) or words
 
 
 def _exists(target: Path) -> FileExistsError:

@@ -15,9 +15,15 @@ from keras_mtl import builders
 from keras_mtl.tasks import TaskSet
 from keras_mtl.tasks.task_set import check_keys
 
+# What may name a folder, and cannot lead out of the one that holds it.
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+
 
 class Splits(NamedTuple):
     """Data in three parts, each `(x, y)` or a `tf.data.Dataset` of batches.
+
+    `train` may be a `data.Mixture`, whose temperature `keras-mtl tune` searches
+    if it has one.
 
     `x` is an array or a dict of arrays by input name, `y` a dict of arrays by
     task. Models are chosen by `validation` and judged by `test`. `truth` has
@@ -147,9 +153,7 @@ class Recipe:
     file: Path | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(
-            r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.name
-        ):
+        if not isinstance(self.name, str) or not re.fullmatch(NAME, self.name):
             raise ValueError(
                 "`name` of a recipe names folders. Expected: letters, digits, "
                 "'_', '.' and '-', not beginning with '.' or '-'. "
@@ -293,7 +297,7 @@ def load_recipe(path: str | Path) -> Recipe:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
             f"{path} could not be imported: {type(error).__name__}: "
             f"{_first_line(error)}{_place(error, path)}"

@@ -101,7 +101,13 @@ def advise_from(evidence: Evidence, networks: int | None = None) -> Advice:
     return Advice(
         kind=kind,
         expected=expected,
-        headline=_headline(kind, expected, grouping, measured),
+        headline=_headline(
+            kind,
+            expected,
+            grouping,
+            measured,
+            any(effect.judgement == HURTS for effect in effects),
+        ),
         because=_because(effects, grouping, measured),
         sureness=_sureness(effects, evidence),
         grouping=grouping,
@@ -117,7 +123,7 @@ def advise_from(evidence: Evidence, networks: int | None = None) -> Advice:
 
 
 def _headline(
-    kind: str, expected: str, grouping: Grouping, measured: bool
+    kind: str, expected: str, grouping: Grouping, measured: bool, mixed: bool
 ) -> str:
     if kind == SEPARATE:
         return (
@@ -125,6 +131,11 @@ def _headline(
             "stand in each other's way."
         )
     if kind == SHARE_ALL:
+        if expected == HELPS and mixed:
+            return (
+                "Share all: one network for all tasks. Some hold others back, "
+                "but each of these is helped more than that."
+            )
         if expected == HELPS and measured:
             return "Share all: one network for all tasks. They gain by it."
         if expected == HELPS:

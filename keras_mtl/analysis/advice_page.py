@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from keras_mtl import _files
 from keras_mtl.analysis.advice import MATTERS, MATTERS_PERCENT, Advice
 from keras_mtl.analysis.evidence import Evidence
+from keras_mtl.analysis.pages import render_page
 from keras_mtl.analysis.results import to_json
 from keras_mtl.recipe import Recipe
 
@@ -85,16 +85,10 @@ def render(
     config: Mapping[str, Any],
 ) -> str:
     """The HTML of the page."""
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    text = Path(__file__).with_name(PAGE).read_text(encoding="utf-8")
     measured = evidence.transfer is not None
-    return environment.from_string(text).render(
+    return render_page(
+        Path(__file__).with_name(PAGE),
+        {"number": _number},
         advice=advice,
         evidence=evidence,
         recipe=recipe,

@@ -161,6 +161,8 @@ def _checked_labels(recipe: Recipe, train: Any) -> dict[str, LabelCheck]:
     if isinstance(train, tuple):
         labels = train[1]
     else:
+        if hasattr(train, "for_fit"):  # a mixture
+            train = train.dataset()
         batches = [y for _, y in train.take(LABEL_BATCHES)]
         labels = {
             name: np.concatenate([np.asarray(y[name]).ravel() for y in batches])

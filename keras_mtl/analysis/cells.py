@@ -13,9 +13,20 @@ from typing import Any
 
 from keras_mtl import _files
 from keras_mtl.analysis.results import Training, to_json
+from keras_mtl.analysis.stored import NUMBER, OPTIONAL_TEXT, check_fields
 
 MODEL = "model.keras"
 _RECORD, _LOGS = "training.json", "tensorboard"
+_FIELDS = {
+    "method": str,
+    "tasks": tuple,
+    "seed": int,
+    "seconds": NUMBER,
+    "parameters": int,
+    "sharing": OPTIONAL_TEXT,
+    "operations": (int, type(None)),
+    "memory": (int, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -58,9 +69,9 @@ class Cells:
         """The training with these settings, if it is there and whole."""
         path = self._path(settings)
         try:
-            record = json.loads((path / _RECORD).read_text("utf-8"))
+            record = _files.read_json(path / _RECORD)
             return Cell(_training(record), path)
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     @contextlib.contextmanager
@@ -108,7 +119,7 @@ class NewCell:
 
 def _training(record: dict[str, Any]) -> Training:
     def number(value: float | None) -> float:
-        return math.nan if value is None else value  # JSON has no NaN
+        return math.nan if value is None else float(value)  # not in JSON
 
     for key in ("validation", "test", "measures"):
         record[key] = {k: number(v) for k, v in record[key].items()}
@@ -117,4 +128,5 @@ def _training(record: dict[str, Any]) -> Training:
         for k, values in record["history"].items()
     }
     record["tasks"] = tuple(record["tasks"])
+    check_fields(record, _FIELDS)
     return Training(**record)

@@ -13,6 +13,7 @@ import keras
 
 from keras_mtl import _files
 from keras_mtl.analysis.cells import MODEL, Cell, Cells, NewCell
+from keras_mtl.analysis.memory import step_memory
 from keras_mtl.analysis.report import write_report
 from keras_mtl.analysis.results import (
     EQUAL,
@@ -43,6 +44,7 @@ from keras_mtl.callbacks import TaskTensorBoard
 from keras_mtl.recipe import Recipe, Splits
 from keras_mtl.tasks import TaskSet
 from keras_mtl.training.backends.tensorflow.flops import forward_flops
+from keras_mtl.training.loading import load_keras_file
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Progress:
         trainings: How many there are.
         epoch: Epochs that this training has done.
         epochs: How many it does.
+        reused: Whether it was done by an earlier comparison.
     """
 
     label: str
@@ -64,6 +67,7 @@ class Progress:
     trainings: int
     epoch: int
     epochs: int
+    reused: bool = False
 
 
 def compare(
@@ -165,7 +169,10 @@ def compare(
         for number, step in enumerate(plan):
 
             def report(
-                epoch: int, number: int = number, step: _Step = step
+                epoch: int,
+                reused: bool = False,
+                number: int = number,
+                step: _Step = step,
             ) -> None:
                 if on_progress is not None:
                     on_progress(
@@ -176,13 +183,14 @@ def compare(
                             len(plan),
                             epoch,
                             epochs,
+                            reused,
                         )
                     )
 
             report(0)
             if cell := cells.find(step.settings):
                 reused += 1
-                report(epochs)
+                report(epochs, reused=True)
             else:
                 try:
                     with cells.new(step.settings) as new:
@@ -222,7 +230,7 @@ def compare(
             ),
         )
         chosen = first[(comparison.chosen, *recipe.tasks)].model
-        shared = keras.models.load_model(chosen)
+        shared = load_keras_file(chosen)
         comparison.config["optimizer"] = keras.optimizers.serialize(
             shared.optimizer
         )
@@ -231,7 +239,7 @@ def compare(
             inference=time_inference(
                 shared,
                 [
-                    keras.models.load_model(first[(SINGLE, task)].model)
+                    load_keras_file(first[(SINGLE, task)].model)
                     for task in recipe.tasks
                 ],
                 first_batch(splits.test, recipe.batch_size),
@@ -430,6 +438,9 @@ def _train(
         seconds=seconds,
         parameters=bare.count_params(),
         operations=forward_flops(bare),
+        memory=None
+        if step.seed  # the same with every seed
+        else step_memory(model, first_batch(splits.test, recipe.batch_size)),
         history=history,
         sharing=step.sharing,
         validation=judged(measures["validation"], metrics),

@@ -220,6 +220,11 @@ def _annotate(
     axes.margins(x=0.2)
     if min(means) >= 0:
         axes.set_xlim(left=0)
+    ends = [m - sd for m, sd in zip(means, spread, strict=True) if m < 0]
+    if ends:
+        # Else the leftmost text would lie on the names.
+        low, high = axes.get_xlim()
+        axes.set_xlim(left=min(low, min(ends) - 0.25 * (high - low)))
 
 
 def _legend(figure: Figure, panels: list[Any]) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
 from matplotlib.figure import Figure
 
 from keras_mtl import _files
 from keras_mtl.analysis import plots
+from keras_mtl.analysis.pages import render_page
 from keras_mtl.analysis.results import SINGLE, Comparison, Spread
 from keras_mtl.analysis.verdict import RULE, percent, signed, verdict
 
@@ -36,20 +36,17 @@ def render(
     comparison: Comparison, pictures: Mapping[str, Figure] | None = None
 ) -> str:
     """The HTML of the report."""
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["spread"] = format_spread
-    environment.filters["percent"] = percent
-    environment.filters["milliseconds"] = _milliseconds
-    environment.filters["interval"] = format_interval
-    environment.filters["p_value"] = format_p
-    environment.filters["operations"] = format_operations
-    text = Path(__file__).with_name(REPORT).read_text(encoding="utf-8")
-    return environment.from_string(text).render(
+    return render_page(
+        Path(__file__).with_name(REPORT),
+        {
+            "spread": format_spread,
+            "percent": percent,
+            "milliseconds": _milliseconds,
+            "interval": format_interval,
+            "p_value": format_p,
+            "operations": format_operations,
+            "bytes": format_bytes,
+        },
         comparison=comparison,
         summaries=comparison.summaries(),
         single=SINGLE,
@@ -103,6 +100,16 @@ def format_operations(count: int | None) -> str:
         if count >= size:
             return f"{count / size:.3g} {letter}"
     return str(count)
+
+
+def format_bytes(count: int | None) -> str:
+    """Such as "1.25 MB"."""
+    if count is None:
+        return "unknown"
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} B"
 
 
 def _milliseconds(quartiles: tuple[float, float, float]) -> str:

@@ -66,6 +66,8 @@ class Training:
             `{task}_{measure}`.
         operations: Floating-point operations of a forward pass of one
             example; None if unknown.
+        memory: Bytes that a training step takes, computed; with the first
+            seed alone, and None if unknown.
     """
 
     method: str
@@ -79,6 +81,7 @@ class Training:
     sharing: str | None = None
     measures: dict[str, float] = field(default_factory=dict)
     operations: int | None = None
+    memory: int | None = None
 
     @property
     def label(self) -> str:
@@ -134,6 +137,9 @@ class Summary:
         parameters: Weights for all tasks.
         operations: Floating-point operations of a forward pass of one
             example, all tasks; None if unknown.
+        memory: Bytes that a training step takes, computed; of single-task
+            models, which need not be trained at once, the largest. None if
+            unknown.
         others: What else was measured on test data, as `{task}_{measure}`.
     """
 
@@ -148,6 +154,7 @@ class Summary:
     p_value: float
     rank: float
     operations: int | None = None
+    memory: int | None = None
     others: dict[str, Spread] = field(default_factory=dict)
 
 
@@ -237,6 +244,9 @@ class Comparison:
             operations=None
             if any(t.operations is None for t in by_seed[0])
             else sum(t.operations or 0 for t in by_seed[0]),
+            memory=None
+            if any(t.memory is None for t in by_seed[0])
+            else max(t.memory or 0 for t in by_seed[0]),
             others={
                 key: Spread.of(
                     t.measures[key] for t in chain(*by_seed) if task in t.tasks

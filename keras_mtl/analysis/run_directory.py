@@ -44,6 +44,7 @@ def describe_run(
         **settings,
         "batch_size": recipe.batch_size,
         "tasks": [task.get_config() for task in recipe.tasks.values()],
+        "deploy": recipe.deploy is not None,
         "started": datetime.datetime.now()
         .astimezone()
         .isoformat("T", "seconds"),

@@ -252,10 +252,19 @@ def load_splits(
                 argument=f"y of {name}",
                 all_needed=True,
             )
+        elif name == "train" and hasattr(split, "for_fit"):  # a mixture
+            check_keys(
+                split.tasks,
+                recipe.tasks,
+                argument="tasks of the mixture",
+                all_needed=True,
+            )
         elif not hasattr(split, "map"):
             raise ValueError(
                 f"`{name}` of recipe {recipe.name!r} must be (x, y) or a "
-                f"tf.data.Dataset. Received: {type(split).__name__}"
+                "tf.data.Dataset; for training it may be a "
+                "keras_mtl.data.Mixture, too. Received: "
+                f"{type(split).__name__}"
             )
     return splits
 
@@ -330,7 +339,28 @@ def _for_model(
         names = y if tasks is None else tasks
         return own_inputs(model, x), {name: y[name] for name in names}
 
-    return own(*data) if isinstance(data, tuple) else data.map(own)
+    if isinstance(data, tuple):
+        return own(*data)
+    if hasattr(data, "for_fit"):
+        return _MappedMixture(data, own)
+    return data.map(own)
+
+
+class _MappedMixture:
+    """A mixture as `fit` takes it, each of its batches changed.
+
+    Args:
+        mixture: A `data.Mixture`.
+        function: What is done to inputs and labels.
+    """
+
+    def __init__(self, mixture: Any, function: Any) -> None:
+        self.mixture, self.function = mixture, function
+
+    def for_fit(self, initial_epoch: int) -> tuple[Any, Any]:
+        """See `data.Mixture.for_fit`."""
+        stream, follower = self.mixture.for_fit(initial_epoch)
+        return stream.map(self.function), follower
 
 
 def _floats(values: Sequence[Any]) -> list[float]:

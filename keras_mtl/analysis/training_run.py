@@ -11,6 +11,7 @@ import keras
 from keras_mtl import _files
 from keras_mtl.analysis.results import Metric, to_json
 from keras_mtl.analysis.run_directory import describe_run, new_run
+from keras_mtl.analysis.stored import OPTIONAL_TEXT, check_fields
 from keras_mtl.analysis.training import (
     evaluate,
     judged,
@@ -21,9 +22,21 @@ from keras_mtl.analysis.training import (
     train_once,
 )
 from keras_mtl.callbacks import Checkpoint, TaskTensorBoard, load_checkpoint
+from keras_mtl.callbacks.checkpoint import restore_mixture
 from keras_mtl.recipe import Recipe, Splits
 
 _CONFIG, _MODEL, _RESULTS = "config.json", "model.keras", "results.json"
+_FIELDS = {
+    "recipe": str,
+    "batch_size": int,
+    "tasks": list,
+    "source": str,
+    "data_dir": OPTIONAL_TEXT,
+    "seed": int,
+    "epochs": int,
+    "balancer": str,
+    "balancer_config": (dict, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,8 @@ def resume(
         config["epochs"] = epochs
         _files.write_text(run / _CONFIG, to_json(config))
     splits = load_splits(recipe, config["source"], config["data_dir"])
+    if (mixture := _mixture(splits)) is not None:
+        restore_mixture(run / _MODEL, mixture)
     return _train(recipe, run, config, splits, model, done, history, on_epoch)
 
 
@@ -176,7 +191,7 @@ def _train(
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> TrainingRun:
     epochs, sharing = settings["epochs"], settings.get("sharing")
-    checkpoint = Checkpoint(run / _MODEL, history)
+    checkpoint = Checkpoint(run / _MODEL, history, _mixture(splits))
     callbacks = [TaskTensorBoard(run / "tensorboard"), checkpoint]
     if on_epoch is not None:
         on_epoch(done, epochs)
@@ -234,12 +249,15 @@ def _read_config(run: Path) -> dict[str, Any]:
             "`keras-mtl train` has made."
         )
     try:
-        config = json.loads((run / _CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        config = {}
-    if not isinstance(config, dict) or "balancer_config" not in config:
+        config = check_fields(_files.read_json(run / _CONFIG), _FIELDS)
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"`run` must be a run of `keras-mtl train`. Received: {str(run)!r}"
-            f", which has no {_CONFIG} of one."
-        )
+            f", which has no {_CONFIG} of one: {error}."
+        ) from error
     return config
+
+
+def _mixture(splits: Splits) -> Any:
+    """The training data, if they are a mixture: its rates may follow logs."""
+    return splits.train if hasattr(splits.train, "for_fit") else None

@@ -109,7 +109,7 @@ def _watched(
     for epoch in range(epochs):
         if isinstance(train, Batches):
             train.shuffle(epoch)
-        for x, y in _batches(train):
+        for x, y in _batches(train, epoch):
             if step % every == 0:
                 looks.append(look_ahead(x, y))
             model.train_on_batch(x, y)
@@ -127,9 +127,11 @@ def _watched(
     )
 
 
-def _batches(data: Any) -> Any:
+def _batches(data: Any, epoch: int = 0) -> Any:
     if isinstance(data, Batches):
         return (data[i] for i in range(len(data)))
+    if hasattr(data, "for_fit"):  # a mixture
+        return data.dataset(epoch)
     return data
 
 
@@ -144,6 +146,8 @@ def _count(data: Any) -> int | None:
     """The number of batches; None where a dataset does not know."""
     if isinstance(data, Batches):
         return len(data)
+    if hasattr(data, "for_fit"):
+        return int(data.steps_per_epoch)
     count = int(data.cardinality())
     return count if count > 0 else None
 

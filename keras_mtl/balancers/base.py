@@ -52,13 +52,15 @@ class Balancer(keras.layers.Layer):
     def add_state(
         self, name: str, shape: Sequence[int], initializer: str = "zeros"
     ) -> Any:
-        """A variable that the balancer moves itself, for `build` to make."""
+        """A variable that the balancer moves itself, for `build` to make.
+
+        Replicas of a distribution strategy move a copy each, by the same
+        numbers: what a balancer is told is the same on all of them.
+        """
         return self.add_weight(
             shape=tuple(shape),
             initializer=initializer,
             trainable=False,
-            # Without it, a distribution strategy would keep one replica's.
-            aggregation="mean",
             name=name,
         )
 
@@ -207,6 +209,11 @@ class GradientBalancer(_GradientMethod):
         wrt: `"variables"` (exact) or `"features"` (one backward pass).
         update_every: Solve for the weights every so many steps and reuse
             them in between; steps in between cost one backward pass.
+        jacobian: How the exact gradients J, T numbers for each shared one,
+            are kept until the weights are known. `"float32"`: as they are.
+            `"bfloat16"`: in half the memory, with three digits. `"layerwise"`:
+            not at all; G is summed layer by layer, and the direction takes
+            one more backward pass.
     """
 
     # Whether gradients are needed at all. If not, `gram` is None, and the sum
@@ -221,9 +228,22 @@ class GradientBalancer(_GradientMethod):
         wrt: str = "variables",
         update_every: int = 1,
         name: str | None = None,
+        jacobian: str = "float32",
         **kwargs: Any,
     ) -> None:
         super().__init__(wrt=wrt, name=name, **kwargs)
+        if jacobian not in ("float32", "bfloat16", "layerwise"):
+            raise ValueError(
+                "`jacobian` must be 'float32', 'bfloat16' (half the memory) "
+                "or 'layerwise' (never held as a whole). "
+                f"Received: jacobian={jacobian!r}"
+            )
+        if jacobian != "float32" and wrt == "features":
+            raise ValueError(
+                "`jacobian` must be 'float32' with wrt='features', where no "
+                f"gradients of variables are held. Received: {jacobian!r}"
+            )
+        self.jacobian = jacobian
         if int(update_every) != update_every or update_every < 1:
             raise ValueError(
                 "`update_every` must be a positive integer: the number of "
@@ -233,6 +253,12 @@ class GradientBalancer(_GradientMethod):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Creates the state for `input_shape == (T,)`."""
+        if self.jacobian == "layerwise" and self.double_sampled:
+            raise ValueError(
+                f"`jacobian` of {type(self).__name__} must be 'float32' or "
+                "'bfloat16': it multiplies the gradients of two halves of the "
+                "batch with each other. Received: jacobian='layerwise'"
+            )
         super().build(input_shape)
         if self.update_every > 1:
             self.steps = self.add_weight(
@@ -240,7 +266,6 @@ class GradientBalancer(_GradientMethod):
                 dtype="int32",
                 initializer="zeros",
                 trainable=False,
-                aggregation="only_first_replica",
                 name="steps",
             )
             self.kept_weights = self.add_state(
@@ -264,7 +289,11 @@ class GradientBalancer(_GradientMethod):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {**super().get_config(), "update_every": self.update_every}
+        return {
+            **super().get_config(),
+            "update_every": self.update_every,
+            "jacobian": self.jacobian,
+        }
 
 
 class TrackingBalancer(GradientBalancer):
@@ -284,6 +313,12 @@ class TrackingBalancer(GradientBalancer):
         self, wrt: str = "variables", name: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(wrt=wrt, name=name, **kwargs)
+        if self.jacobian != "float32":
+            raise ValueError(
+                f"`jacobian` of {type(self).__name__} must be 'float32': it "
+                "keeps one number for each entry anyway. Received: "
+                f"jacobian={self.jacobian!r}"
+            )
         self.sizes: tuple[int, ...] = ()
         self.tracks: list[Any] = []
 
@@ -329,7 +364,7 @@ class TrackingBalancer(GradientBalancer):
     def get_config(self) -> dict[str, Any]:
         """The arguments; a track has to move in every step."""
         config = super().get_config()
-        del config["update_every"]
+        del config["update_every"], config["jacobian"]
         return config
 
 

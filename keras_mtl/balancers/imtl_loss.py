@@ -58,7 +58,6 @@ class IMTLLoss(LossBalancer):
             shape=(int(input_shape[0]),),
             initializer="zeros",
             constraint=Bounded(self.bound),
-            aggregation="mean",
             name="log_scales",
         )
         super().build(input_shape)

@@ -50,8 +50,6 @@ class RandomWeighting(LossBalancer):
             shape=(int(input_shape[0]),),
             initializer="zeros",
             trainable=False,
-            # The mean of several replicas' draws would be less random.
-            aggregation="only_first_replica",
             name="draws",
         )
         super().build(input_shape)

@@ -72,7 +72,6 @@ class Uncertainty(LossBalancer):
             shape=(int(input_shape[0]),),
             initializer="zeros",
             constraint=Bounded(self.bound),
-            aggregation="mean",
             name="log_variances",
         )
         super().build(input_shape)

@@ -46,6 +46,9 @@ class Wrapper(GradientBalancer):
             wrt = "features" if features else "variables"
         if update_every is None:
             update_every = min((b.update_every for b in methods), default=1)
+        if "jacobian" not in kwargs:
+            kinds = {b.jacobian for b in methods}
+            kwargs["jacobian"] = kinds.pop() if len(kinds) == 1 else "float32"
         super().__init__(
             wrt=wrt, update_every=update_every, name=name, **kwargs
         )

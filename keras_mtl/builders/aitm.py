@@ -127,9 +127,11 @@ class CalibratedChain(MultiTaskModel):
         self.calibration = float(calibration)
         self._excess: Any = None
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any
+    ) -> Any:
         """The outputs; notes by how much they rise along the chain."""
-        outputs = super().call(inputs, training=training, mask=mask)
+        outputs = super().call(inputs, training=training, mask=mask, **kwargs)
         self._excess = sum(
             (
                 ops.mean(ops.relu(later - earlier))

@@ -118,6 +118,9 @@ class TaskTensorBoard(keras.callbacks.Callback):
                 tf.summary.image(
                     "gradient cosines", figure_pixels(picture)[None], step=epoch
                 )
+        # Else up to two minutes of them would go with a process that dies.
+        for writer in self._writers.values():
+            writer.flush()
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Closes the files."""

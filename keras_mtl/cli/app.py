@@ -17,6 +17,7 @@ from keras_mtl.cli.compare import compare
 from keras_mtl.cli.export import export
 from keras_mtl.cli.new import new
 from keras_mtl.cli.output import new_console
+from keras_mtl.cli.serve import serve
 from keras_mtl.cli.train import train
 from keras_mtl.cli.tune import tune
 
@@ -74,7 +75,7 @@ def _common(
 
 for command in (
     *(new, train, compare, tune, advise),
-    *(export, check, balancers),
+    *(export, check, serve, balancers),
 ):
     app.command()(command)
 

@@ -52,8 +52,9 @@ def compare(
     """
     import_quietly()
     from keras_mtl import analysis
+    from keras_mtl._files import check_place
     from keras_mtl.analysis.cells import MODEL
-    from keras_mtl.cli.export import check_place, export_file
+    from keras_mtl.cli.export import export_file
     from keras_mtl.cli.origin import origin
     from keras_mtl.cli.progress import Bars, show
     from keras_mtl.cli.tables import print_comparison

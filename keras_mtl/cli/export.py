@@ -1,7 +1,6 @@
 """`keras-mtl export`: a trained model as TF Serving wants it."""
 
-import json
-import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from keras_mtl._files import read_json
 from keras_mtl.cli import options
 from keras_mtl.cli.output import new_console
 from keras_mtl.cli.quiet import import_quietly
@@ -22,6 +22,14 @@ def export(
         ),
     ],
     out: options.SavedModels = Path("saved_models"),
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The recipe of the run, which may have layers of its own "
+            "and say what to deploy. It is run; what a run names is not.",
+        ),
+    ] = None,
     format: Annotated[
         str,
         typer.Option(help="saved_model, litert, onnx or openvino."),
@@ -63,12 +71,24 @@ def export(
         "warmup": None if warmup is None else _rows(warmup),
     }
     import_quietly()
-    deploy = None
-    if (recipe := Path(config.get("file", ""))).is_file():
-        from keras_mtl.recipe import load_recipe
+    from keras_mtl.recipe import NAME, load_recipe
 
+    deploy = None
+    if recipe is not None:
         deploy = load_recipe(recipe).deploy  # and registers its layers
+    elif config.get("deploy", "file" in config):  # older runs do not tell
+        raise ValueError(
+            f"The recipe of {model} says what to deploy, and is not run "
+            "unless it is named: add --recipe FILE."
+        )
     name = config.get("recipe", file.stem)
+    if "recipe" in config and not (
+        isinstance(name, str) and re.fullmatch(NAME, name)
+    ):
+        raise ValueError(
+            f"The config.json of {model} names a recipe that cannot name a "
+            f"folder: {name!r}. Copy model.keras out of there and export that."
+        )
     export_file(
         new_console(),
         file,
@@ -100,16 +120,17 @@ def export_file(
     Raises:
         typer.Exit: With code 1, if the export or its check fails.
     """
-    import keras
-
     from keras_mtl import serving
     from keras_mtl.cli.tables import print_check
+    from keras_mtl.training.loading import load_keras_file
 
     try:
-        trained: Any = keras.models.load_model(file)
+        trained: Any = load_keras_file(file)
         version_dir = serving.export(
             deploy(trained) if deploy else trained,
             model_dir,
+            # What `deploy` makes knows nothing of them.
+            tasks=getattr(trained, "tasks", None),
             **(arguments or {}),
         )
         if not (version_dir / "saved_model.pb").exists():
@@ -131,21 +152,6 @@ def export_file(
     console.print(f"  {commands['serve_all']}", soft_wrap=True)
 
 
-def check_place(path: Path) -> None:
-    """Tells before a long training that an export could not be written.
-
-    Raises:
-        CannotWriteError: It could not.
-    """
-    from keras_mtl._files import CannotWriteError
-
-    nearest = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not nearest.is_dir():
-        raise CannotWriteError(path, f"{nearest} is not a directory")
-    if not os.access(nearest, os.W_OK):
-        raise CannotWriteError(path, f"{nearest} may not be written to")
-
-
 def _find(path: Path) -> tuple[Path, dict[str, Any]]:
     """The `.keras` file and the config of its run, if it has one."""
     file = path / "model.keras" if path.is_dir() else path
@@ -155,7 +161,7 @@ def _find(path: Path) -> tuple[Path, dict[str, Any]]:
             f"Received: {path}"
         )
     try:
-        config = json.loads((file.parent / "config.json").read_text("utf-8"))
+        config = read_json(file.parent / "config.json")
     except (OSError, ValueError):
         config = {}
     return file, config if isinstance(config, dict) else {}

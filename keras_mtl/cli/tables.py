@@ -69,7 +69,11 @@ def _metrics(comparison: "Comparison") -> Table:
 
 
 def _costs(comparison: "Comparison") -> Table:
-    from keras_mtl.analysis.report import format_operations, format_spread
+    from keras_mtl.analysis.report import (
+        format_bytes,
+        format_operations,
+        format_spread,
+    )
     from keras_mtl.analysis.results import SINGLE
 
     inference = comparison.inference
@@ -77,7 +81,13 @@ def _costs(comparison: "Comparison") -> Table:
     table = new_table(
         "Cost of all tasks",
         ["method"],
-        ["parameters", "operations", "training, s", f"batch{batch}, ms"],
+        [
+            "parameters",
+            "operations",
+            "memory",
+            "training, s",
+            f"batch{batch}, ms",
+        ],
     )
     for summary in comparison.summaries():
         times = None
@@ -91,6 +101,7 @@ def _costs(comparison: "Comparison") -> Table:
             else _starred(summary.method, comparison),
             f"{summary.parameters:,}",
             format_operations(summary.operations),
+            format_bytes(summary.memory),
             format_spread(summary.seconds, 3),
             "" if times is None else _milliseconds(times),
         )

@@ -86,6 +86,6 @@ def train(
     console.print(scores(recipe, run))
     for command in (
         f"tensorboard --logdir {run.directory / 'tensorboard'}",
-        f"keras-mtl export {run.directory}",
+        f"keras-mtl export {run.directory} --recipe {file}",
     ):
         console.print(command, soft_wrap=True)

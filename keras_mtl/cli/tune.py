@@ -107,11 +107,13 @@ def tune(
     # Every trial is a new model, of which TensorFlow warns.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from keras_mtl import tuner
-    from keras_mtl.cli.export import check_place, export_file
+    from keras_mtl._files import check_place
+    from keras_mtl.cli.export import export_file
     from keras_mtl.cli.origin import origin
     from keras_mtl.cli.progress import Bars
     from keras_mtl.cli.search_tables import print_search
     from keras_mtl.recipe import load_recipe
+    from keras_mtl.tuner.board import BOARD
     from keras_mtl.tuner.finish import MODEL
     from keras_mtl.tuner.report import REPORT
 
@@ -128,7 +130,10 @@ def tune(
             label = progress.label
             if label and not bars.on_terminal and progress.epochs:
                 label = at + label
-            bars.update("trainings", progress.done, progress.total, label)
+            share = progress.epochs and progress.epoch / progress.epochs
+            bars.update(
+                "trainings", progress.done + share, progress.total, label
+            )
             if progress.epochs:
                 bars.update("epochs", progress.epoch, progress.epochs)
 
@@ -174,7 +179,13 @@ def tune(
         ("model", result.run / MODEL),
     ):
         console.print(f"{what:9}{path}", soft_wrap=True)
-    export_file(console, result.run / MODEL, model_dir, deploy=recipe.deploy)
+    export_file(
+        console,
+        result.run / MODEL,
+        model_dir,
+        before=[f"tensorboard --logdir {result.run / BOARD}"],
+        deploy=recipe.deploy,
+    )
 
 
 def _refuse(option: str, value: Any, others: dict[str, Any]) -> None:

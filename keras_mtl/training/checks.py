@@ -35,7 +35,7 @@ class DataGuard:
         self.outputs = outputs
         # An error raised inside a data thread reaches `fit` wrapped in
         # TensorFlow's own; it is kept here to be raised as it was.
-        self.error: ValueError | None = None
+        self.error: Exception | None = None
 
     def guard(
         self,
@@ -95,19 +95,24 @@ class DataGuard:
         """`check_batch` on what a generator or a `PyDataset` yields.
 
         Raises:
-            ValueError: As `check_batch`; kept in `error`, too.
+            ValueError: As `check_batch`.
         """
+        with self._naming(argument):
+            if not isinstance(batch, (tuple, list)) or not (
+                2 <= len(batch) <= 3
+            ):
+                raise ValueError(
+                    f"{_YIELDED} Received: {type(batch).__name__}"
+                    f"{_length(batch)}."
+                )
+            self.check_batch(*batch)
+
+    @contextmanager
+    def keeping_errors(self) -> Iterator[None]:
+        """Keeps in `error` what is raised while data are drawn."""
         try:
-            with self._naming(argument):
-                if not isinstance(batch, (tuple, list)) or not (
-                    2 <= len(batch) <= 3
-                ):
-                    raise ValueError(
-                        f"{_YIELDED} Received: {type(batch).__name__}"
-                        f"{_length(batch)}."
-                    )
-                self.check_batch(*batch)
-        except ValueError as error:
+            yield
+        except Exception as error:
             self.error = error
             raise
 
@@ -233,9 +238,10 @@ class DataGuard:
     def _checked(
         self, batches: Iterator[Any], argument: str | None
     ) -> Iterator[Any]:
-        for batch in batches:
-            self.check_drawn(batch, argument)
-            yield batch
+        with self.keeping_errors():
+            for batch in batches:
+                self.check_drawn(batch, argument)
+                yield batch
 
     @contextmanager
     def _naming(self, argument: str | None) -> Iterator[None]:
@@ -278,8 +284,9 @@ class _CheckedPyDataset(keras.utils.PyDataset):
         self._argument = argument
 
     def __getitem__(self, index: int) -> Any:
-        batch = self._dataset[index]
-        self._guard.check_drawn(batch, self._argument)
+        with self._guard.keeping_errors():
+            batch = self._dataset[index]
+            self._guard.check_drawn(batch, self._argument)
         return batch
 
     @property

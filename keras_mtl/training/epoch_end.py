@@ -10,9 +10,9 @@ import keras
 class EpochEnd(keras.callbacks.Callback):
     """Tells balancer and schedule of epochs, and the user of what is missing.
 
-    A task without a label in the first epoch of a `fit` is an error. Later it
-    is a warning, so that a long run is not lost by it. Tasks that were kept
-    out of steps are named once.
+    A task without a label in the first epoch is an error. Later it is a
+    warning, so that a long run is not lost by it, nor one that goes on. Tasks
+    that were kept out of steps are named once.
 
     Args:
         tells_more: Whether `model.epoch_logs()` join the logs of the epoch:
@@ -23,7 +23,6 @@ class EpochEnd(keras.callbacks.Callback):
     def __init__(self, tells_more: bool) -> None:
         super().__init__()
         self._tells_more = tells_more
-        self._epochs_done = 0
         self._named: set[str] = set()
         self._counts: dict[str, int] | None = None
 
@@ -55,6 +54,8 @@ class EpochEnd(keras.callbacks.Callback):
             name for name in model.tasks if math.isnan(logs[f"{name}_loss"])
         ]
         counts = self._counts or self.model.kept_out()
+        if model.balancer is not None:
+            logs.update({f"{n}_kept_out": float(c) for n, c in counts.items()})
         kept_out = {name: count for name, count in counts.items() if count}
         self._counts = None
         unlabelled = [name for name in unknown if name not in kept_out]
@@ -63,8 +64,8 @@ class EpochEnd(keras.callbacks.Callback):
                 f"The losses of {unknown} are NaN after epoch {epoch + 1}. "
                 "Look for NaN in the inputs, for class indices out of range, "
                 "for a learning rate that is too high, or for a loss outside "
-                "its domain; keras.callbacks.TerminateOnNaN stops when it "
-                "happens.",
+                "its domain; keras_mtl.callbacks.TerminateOnNonFinite stops "
+                "when it happens.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -76,10 +77,9 @@ class EpochEnd(keras.callbacks.Callback):
                 f"{epoch + 1}: all were missing. Expected: at least one an "
                 "epoch. Drop the task, or bring labels for it."
             )
-            if self._epochs_done == 0:
+            if epoch == 0:
                 raise ValueError(message)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-        self._epochs_done += 1
 
     def _warn_of(self, kept_out: dict[str, int], epoch: int) -> None:
         new = {n: c for n, c in kept_out.items() if n not in self._named}
@@ -98,7 +98,8 @@ class EpochEnd(keras.callbacks.Callback):
             f"was kept out of the step: {steps} of the steps of epoch "
             f"{epoch + 1}. The others were trained. Look for a loss outside "
             "its domain, for extreme labels, or for too high a learning rate. "
-            "`kept_out` in the history counts on; this is said once a task.",
+            "`<task>_kept_out` in the history counts on; this is said once a "
+            "task. keras_mtl.callbacks.TerminateOnNonFinite ends training.",
             RuntimeWarning,
             stacklevel=2,
         )

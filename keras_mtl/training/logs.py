@@ -51,7 +51,13 @@ class KeptOut(keras.metrics.Metric):
 
     def __init__(self, num_tasks: int) -> None:
         super().__init__(name="kept_out")
-        self.count = self.add_variable((num_tasks,), "zeros", name="count")
+        # All replicas of a step keep the same tasks out.
+        self.count = self.add_variable(
+            (num_tasks,),
+            "zeros",
+            aggregation="only_first_replica",
+            name="count",
+        )
 
     def update_state(self, kept_out: Any) -> None:
         """Adds booleans `(T,)`."""

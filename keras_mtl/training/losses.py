@@ -95,60 +95,78 @@ def read_labels(
     return Labels(y_true, y_pred, there, weights, one_by_one)
 
 
-def task_loss(task: Task, labels: Labels) -> tuple[Any, Any]:
+class Totals(NamedTuple):
+    """What the mean loss of a task over a batch is made of.
+
+    Attributes:
+        loss: The sum of the losses.
+        divisor: What to divide it by.
+        count: How many labels there are.
+    """
+
+    loss: Any
+    divisor: Any
+    count: Any
+
+
+def mean_loss(totals: Totals) -> tuple[Any, Any]:
     """The mean loss over the labels that are there, and whether any is.
 
     With sample weights w the mean is Σ w·l / #{w ≠ 0}: what Keras computes,
     except that samples without a label count neither above nor below.
 
     Args:
-        task: The task.
-        labels: From `read_labels`.
+        totals: From `loss_totals`, of the whole batch.
 
     Returns:
         A scalar in the dtype of the loss, 0 without labels, and a boolean
         scalar.
     """
-    totals = _totals(task, labels)
     return ops.divide_no_nan(totals.loss, totals.divisor), totals.count > 0
 
 
-def half_loss(task: Task, labels: Labels) -> tuple[Any, Any]:
-    """What the even examples of a batch add to the task's loss.
+def even_examples(labels: Labels, before: Any = 0) -> Labels:
+    """The labels with only those of the even examples there.
 
     For methods that need two independent samples in one step: the loss of
     even and odd examples is taken apart, so that an order in the batch does
     not tell the halves from each other.
 
     Args:
-        task: The task.
         labels: From `read_labels`.
-
-    Returns:
-        Their part in `task_loss`, a scalar, and their share of the labels, in
-        [0, 1]; part / share is their own loss.
+        before: How many examples the whole batch has before these.
     """
     batch = ops.shape(labels.there)[0]
-    even = ops.cast(ops.arange(batch) % 2 == 0, labels.there.dtype)
+    places = ops.arange(batch)
+    if not isinstance(before, int) or before:
+        places = places + before
+    even = ops.cast(places % 2 == 0, labels.there.dtype)
     mask = _expand(even, labels.there)
-    half = dataclasses.replace(
+    return dataclasses.replace(
         labels, there=labels.there * mask, weights=labels.weights * mask
     )
-    part, whole = _totals(task, half), _totals(task, labels)
+
+
+def half_loss(task: Task, half: Totals, whole: Totals) -> tuple[Any, Any]:
+    """What the even examples of a batch add to the task's mean loss.
+
+    Args:
+        task: The task.
+        half: Totals of the even examples.
+        whole: Totals of all.
+
+    Returns:
+        Their part in `mean_loss`, a scalar, and their share of the labels, in
+        [0, 1]; part / share is their own loss.
+    """
     if task.loss.reduction == "sum":
-        share = ops.divide_no_nan(part.count, whole.count)
+        share = ops.divide_no_nan(half.count, whole.count)
     else:
-        share = ops.divide_no_nan(part.divisor, whole.divisor)
-    return ops.divide_no_nan(part.loss, whole.divisor), share
+        share = ops.divide_no_nan(half.divisor, whole.divisor)
+    return ops.divide_no_nan(half.loss, whole.divisor), share
 
 
-class _Totals(NamedTuple):
-    loss: Any
-    divisor: Any
-    count: Any
-
-
-def _totals(task: Task, labels: Labels) -> _Totals:
+def loss_totals(task: Task, labels: Labels) -> Totals:
     """The sum of the losses, what to divide it by, and how many there are."""
     values = task.loss.call(labels.y_true, labels.y_pred)
     there = _expand(labels.there, values)
@@ -166,7 +184,7 @@ def _totals(task: Task, labels: Labels) -> _Totals:
         divisor = ops.ones_like(count)
     else:
         divisor = count
-    return _Totals(total, divisor, count)
+    return Totals(total, divisor, count)
 
 
 def _expand(x: Any, like: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,9 +30,11 @@ from keras_mtl.training.compiling import (
     ready_schedule,
     tasks_to_train,
 )
+from keras_mtl.training.distributed import distributed, variable_scope
 from keras_mtl.training.epoch_end import EpochEnd
+from keras_mtl.training.forward_state import forward_state, keep_finite
 from keras_mtl.training.logs import TaskLogs, TaskMetrics
-from keras_mtl.training.losses import read_labels, task_loss
+from keras_mtl.training.losses import loss_totals, mean_loss, read_labels
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -78,6 +81,8 @@ class MultiTaskModel(keras.Model):
 
     # The cut of the forward pass that is under way; see `tapped`.
     _tap: Any = None
+    # Whether `evaluate` is under way, within a `fit` or not.
+    _evaluates = False
 
     def __init__(
         self,
@@ -186,6 +191,23 @@ class MultiTaskModel(keras.Model):
             for task in split.tasks
         }
 
+    def call(
+        self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any
+    ) -> Any:
+        """The outputs. Inputs in a dict are matched by their names.
+
+        There may be more of them than the model has, as other models read
+        them. Keras would pair such a dict with its inputs by position.
+        """
+        if isinstance(self.input, Mapping):
+            inputs, mask = (
+                {name: part[name] for name in self.input}
+                if isinstance(part, Mapping)
+                else part
+                for part in (inputs, mask)
+            )
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
     # ------------------------------------------------------------ compile
 
     def compile(
@@ -219,8 +241,33 @@ class MultiTaskModel(keras.Model):
                 `jit_compile`, `auto_scale_loss`.
 
         Raises:
-            ValueError: A key names no output, or an output has no loss.
+            ValueError: A key names no output, an output has no loss, or
+                something does not work with the distribution strategy in
+                whose scope the model was made.
         """
+        with variable_scope(self):
+            self._compile(
+                optimizer,
+                {
+                    "loss": loss,
+                    "loss_weights": loss_weights,
+                    "metrics": metrics,
+                    "weighted_metrics": weighted_metrics,
+                },
+                balancer,
+                schedule,
+                **kwargs,
+            )
+
+    def _compile(
+        self,
+        optimizer: Any,
+        arguments: dict[str, Any],
+        balancer: Any,
+        schedule: Any,
+        **kwargs: Any,
+    ) -> None:
+        loss, loss_weights, metrics, weighted_metrics = arguments.values()
         tasks = tasks_to_train(self.given_tasks, self.output, loss)
         for argument, value in (
             ("loss_weights", loss_weights),
@@ -245,6 +292,9 @@ class MultiTaskModel(keras.Model):
         split = partition(self, list(tasks))
         balancer = ready_balancer(balancer, tasks, split.shared)
         schedule = ready_schedule(schedule, tasks, split.private)
+        optimizer = keras.optimizers.get(optimizer)
+        if distributed(self):
+            backend().check_strategy(self, optimizer, balancer, kwargs)
         super().compile(optimizer=optimizer, **kwargs)
         self._tracker.untrack(self.balancer)
         self._tracker.untrack(self.schedule)
@@ -256,12 +306,7 @@ class MultiTaskModel(keras.Model):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         self._compiled = _Compiled(
-            arguments={
-                "loss": loss,
-                "loss_weights": loss_weights,
-                "metrics": metrics,
-                "weighted_metrics": weighted_metrics,
-            },
+            arguments=arguments,
             loss_weights=factors,
             logs=TaskLogs(
                 tasks,
@@ -321,6 +366,8 @@ class MultiTaskModel(keras.Model):
     ) -> tuple[dict[str, Any], list[Any], list[Any]]:
         """The unweighted loss of each task on one batch, as scalars.
 
+        Within a distribution strategy the batch is that of all replicas.
+
         Args:
             y: Labels by task.
             y_pred: Outputs by task.
@@ -330,7 +377,7 @@ class MultiTaskModel(keras.Model):
             Labels as read, by task; T losses; for each task whether it has a
             label.
         """
-        labels, losses, present = {}, [], []
+        labels, totals = {}, {}
         for name, task in (self.tasks or {}).items():
             weight = (
                 sample_weight.get(name)
@@ -338,7 +385,10 @@ class MultiTaskModel(keras.Model):
                 else sample_weight
             )
             labels[name] = read_labels(task, y[name], y_pred[name], weight)
-            loss, there = task_loss(task, labels[name])
+            totals[name] = loss_totals(task, labels[name])
+        losses, present = [], []
+        for whole in backend().added_totals(self.tasks, totals).values():
+            loss, there = mean_loss(whole)
             losses.append(ops.cast(loss, "float32"))
             present.append(there)
         return labels, losses, present
@@ -386,7 +436,9 @@ class MultiTaskModel(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of training; called by `fit`."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        state = [] if self.balancer is None else forward_state(self)
         result = backend().train_step(self, x, y, sample_weight)
+        keep_finite(state)
         logs = self._compiled.logs
         logs.update(
             _batch_size(x),
@@ -435,6 +487,21 @@ class MultiTaskModel(keras.Model):
         counts = ops.convert_to_numpy(tracker.count)
         return dict(zip(self.tasks or {}, map(int, counts), strict=True))
 
+    def not_finite(self) -> list[str]:
+        """The tasks of which a loss that counted was NaN or infinite.
+
+        With a balancer there are none, for such a loss is kept out.
+
+        Returns:
+            Their names, since metrics were last reset.
+        """
+        sums = ops.convert_to_numpy(self._compiled.logs.losses.total)
+        return [
+            name
+            for name, total in zip(self.tasks or {}, sums, strict=True)
+            if not math.isfinite(total)
+        ]
+
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation; called by `evaluate`."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -445,6 +512,21 @@ class MultiTaskModel(keras.Model):
             _batch_size(x), total, losses, present, labels
         )
         return self._results(training=False)
+
+    def get_metrics_result(self, training: bool | None = None) -> Any:
+        """The logs of all replicas, which Keras asks for after an epoch.
+
+        Without replicas they are those of the last step, and nothing is asked.
+
+        Args:
+            training: Whether they are of training; told by the call that is
+                under way, if left out.
+        """
+        if distributed(self) and self.compiled:
+            if training is None:
+                training = not self._evaluates
+            return self._results(training=training)
+        return super().get_metrics_result()
 
     def _results(self, *, training: bool) -> dict[str, Any]:
         logs = self._compiled.logs.result(training=training)
@@ -504,6 +586,8 @@ class MultiTaskModel(keras.Model):
         """
         call = _bound(super().fit, args, kwargs)
         self._assert_compile_called("fit")
+        if distributed(self):
+            backend().check_fit(self)
         guard = self._compiled.guard
         follower = _take_mixture(call)
         call["x"] = guard.guard(
@@ -549,8 +633,12 @@ class MultiTaskModel(keras.Model):
                 labels_needed=False,
             )
         _complete(call)
-        with self._explained():
-            return super().evaluate(**call)
+        self._evaluates = True
+        try:
+            with self._explained():
+                return super().evaluate(**call)
+        finally:
+            self._evaluates = False
 
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -561,6 +649,19 @@ class MultiTaskModel(keras.Model):
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on a checked batch."""
         return self._on_batch(super().test_on_batch, args, kwargs)
+
+    def check_data(self, x: Any, argument: str | None = None) -> None:
+        """Holds a data set against the tasks, as `fit` does.
+
+        Args:
+            x: What `fit` takes as `x`, labels included.
+            argument: The argument that holds it, for messages.
+
+        Raises:
+            ValueError: The data do not suit the tasks.
+        """
+        self._assert_compile_called("check_data")
+        self._compiled.guard.guard(x, argument=argument)
 
     def _on_batch(
         self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -1,7 +1,7 @@
 """One process of a parallel search; `Supervisor` starts it.
 
 python -m keras_mtl.tuner chief RUN [NAME ...]
-python -m keras_mtl.tuner worker RUN NAME
+python -m keras_mtl.tuner worker RUN NAME RECIPE
 """
 
 import os
@@ -20,7 +20,7 @@ def main(role: str, run: str, *names: str) -> None:
             lead(run, names or None, _give_up)
         else:
             # A chief that is started anew has imports to do first.
-            join(run, names[0], patience=300.0)
+            join(run, names[0], names[1], patience=300.0)
     except (ValueError, OSError) as error:
         _give_up(error)
 

@@ -1,7 +1,6 @@
 """Single-task models to hold trials against, trained once and remembered."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -120,6 +119,13 @@ def _add(digest: Any, data: Any) -> None:
     elif isinstance(data, (tuple, list)):
         for part in data:
             _add(digest, part)
+    elif hasattr(data, "for_fit"):
+        # A mixture: its rates, what it draws, and its first batch.
+        rates = (type(data.rates).__name__, vars(data.rates))
+        sizes = dict(zip(data.names, data.sizes.tolist(), strict=True))
+        digest.update(repr((sizes, rates)).encode())
+        _add(digest, data.plan(0))
+        _add(digest, next(data.dataset().as_numpy_iterator()))
     elif hasattr(data, "element_spec"):
         # A dataset may be long: its form, its length and its first batch.
         digest.update(
@@ -157,7 +163,7 @@ def _source(function: Any) -> bytes:
 def _read(file: Path, recipe: Recipe) -> Scores | None:
     """What an earlier search found; None if it cannot be used."""
     try:
-        scores: Scores = json.loads(file.read_text(encoding="utf-8"))
+        scores: Scores = _files.read_json(file)
         return {
             split: {task: float(scores[split][task]) for task in recipe.tasks}
             for split in ("validation", "test")

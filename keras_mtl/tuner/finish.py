@@ -2,8 +2,7 @@
 
 import csv
 import io
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from keras_mtl.analysis.training import evaluate, judged
 from keras_mtl.metrics.hypervolume import hypervolume
 from keras_mtl.recipe import Recipe, Splits
 from keras_mtl.tuner.baselines import Scores
+from keras_mtl.tuner.board import show_trial
 from keras_mtl.tuner.pareto import knee, pareto_front, preferred
 from keras_mtl.tuner.plan import Plan
 from keras_mtl.tuner.plots import save_front
@@ -24,6 +24,7 @@ from keras_mtl.tuner.train_values import train_values
 from keras_mtl.tuner.trial_record import (
     COMPLETED,
     FAILED,
+    RECORD,
     TrialRecord,
     read_records,
 )
@@ -154,10 +155,13 @@ def finish(
         OSError: The files cannot be written.
     """
     trials = read_records(plan.trials_folder)
+    for trial in trials:  # a process may have ended before it could
+        show_trial(plan, recipe, trial)
     completed = _completed(trials)
     if not completed:
         raise ValueError(_nothing(trials, plan))
     objective = plan.objective(recipe)
+    _check_gains(completed, objective.tasks, plan)
     points = [[t.gains[task] for task in objective.tasks] for t in completed]
     rows = pareto_front(points)
     front = [completed[row] for row in rows]
@@ -213,12 +217,10 @@ def finish(
 
 def _write(result: SearchResult, model: Any) -> None:
     run = result.run
-    staged = run / f".model-{os.getpid()}.keras"
-    try:
-        model.save(staged)
-        _files.replace(staged, run / MODEL)
-    finally:
-        staged.unlink(missing_ok=True)
+    _files.clear_leftovers(run / MODEL)
+    with _files.hidden_directory(run / MODEL) as staged:
+        model.save(staged / MODEL)
+        _files.replace(staged / MODEL, run / MODEL)
     save_front(result, run / "front.png")
     write_report(result, run / REPORT)
     _files.write_text(run / "trials.csv", result.to_csv(result.trials))
@@ -232,6 +234,19 @@ def _completed(trials: list[TrialRecord]) -> list[TrialRecord]:
     # Hyperband trains most for a part of the epochs only.
     longest = max((t.epochs for t in completed), default=0)
     return [t for t in completed if t.epochs == longest]
+
+
+def _check_gains(
+    trials: list[TrialRecord], tasks: Iterable[str], plan: Plan
+) -> None:
+    """Each completed trial has them, unless its record was changed."""
+    for trial in trials:
+        if lost := [t for t in tasks if trial.gains.get(t) is None]:
+            file = plan.trials_folder / f"trial_{trial.trial}" / RECORD
+            raise ValueError(
+                f"The record of a trial has no gain of {lost}: {file}. Delete "
+                "that file and go on with --resume: the trial is run again."
+            )
 
 
 def _nothing(trials: list[TrialRecord], plan: Plan) -> str:

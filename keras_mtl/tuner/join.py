@@ -47,11 +47,11 @@ def join(
     """
     plan = read_plan(run)
     name = name or f"{socket.gethostname()}-{os.getpid()}"
-    if "chief" in name or not re.fullmatch(r"[\w.-]+", name):
+    if "chief" in name or not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(
             "`name` of a worker must be of letters, digits, '_', '.' and '-', "
-            "and not hold 'chief', by which KerasTuner knows the other one. "
-            f"Received: {name!r}"
+            "begin with one of the first three, and not hold 'chief', by "
+            f"which KerasTuner knows the other one. Received: {name!r}"
         )
     try:
         host, port = split_address(

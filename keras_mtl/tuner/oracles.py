@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
+import numpy as np
 
 from keras_mtl import _files
-from keras_mtl.tuner.trial_record import RECORD
+from keras_mtl.tuner.trial_record import RECORD, is_trial
 
 # More failures in a row than any search has: failed trials do not end it.
 _NO_LIMIT = 10**9
@@ -85,7 +86,16 @@ class _Durable:
             ValueError: A file is damaged.
         """
         state = self._state()
-        super().reload()  # type: ignore[misc]
+        try:
+            super().reload()  # type: ignore[misc]
+            self._go_on(state)
+        except _files.CannotWriteError:
+            raise
+        # KerasTuner checks nothing of what it reads.
+        except Exception as error:
+            raise _damaged(self.folder, repr(error)) from error
+
+    def _go_on(self, state: dict[str, Any]) -> None:
         trials = self.trials
         ended = {
             trial_id
@@ -125,16 +135,30 @@ class _Durable:
         ]
         for file in files:
             try:
-                state = json.loads(file.read_text(encoding="utf-8"))
+                state = _files.read_json(file)
+                if not isinstance(state, dict):
+                    raise ValueError("it holds no object")
+                if file.name == "oracle.json":
+                    found: dict[str, Any] = state
+                else:
+                    _check_trial(state, file.parent.name)
             except ValueError as error:
-                raise ValueError(
-                    f"The search cannot go on, for a file of it is damaged: "
-                    f"{file} ({error}). Put back a copy of it, or start a new "
-                    "search."
-                ) from error
-            if file.name == "oracle.json":
-                found: dict[str, Any] = state
+                raise _damaged(file, str(error)) from error
         return found
+
+
+def _check_trial(state: dict[str, Any], folder: str) -> None:
+    """What a trial says of itself names the folder that is written to."""
+    said = f"trial_{state.get('trial_id')}"
+    if said != folder or not is_trial(said):
+        raise ValueError(f"it is of {said[:80]!r}")
+
+
+def _damaged(file: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"The search cannot go on, for a file of it is damaged: {file} "
+        f"({reason}). Put back a copy of it, or start a new search."
+    )
 
 
 class RandomOracle(_Durable, keras_tuner.oracles.RandomSearchOracle):
@@ -213,8 +237,10 @@ def make_oracle(
     arguments: dict[str, Any] = {
         "objective": keras_tuner.Objective("score", "max"),
         "hyperparameters": space,
-        # KerasTuner takes 0 for no seed.
-        "seed": seed + 1,
+        # KerasTuner counts up from its seed with every draw, so that a
+        # search with the next seed would have the same trials, shifted; and
+        # it takes 0 for no seed.
+        "seed": int(np.random.default_rng(seed).integers(1, 2**31)),
         "max_consecutive_failed_trials": _NO_LIMIT,
     }
     if name == "hyperband":

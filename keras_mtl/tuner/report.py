@@ -5,10 +5,10 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import matplotlib
 
 from keras_mtl import _files
+from keras_mtl.analysis.pages import render_page
 from keras_mtl.analysis.verdict import signed
 from keras_mtl.tuner.plots import draw_front
 
@@ -20,16 +20,9 @@ REPORT = "report.html"
 
 def write_report(result: "SearchResult", path: Path) -> None:
     """Writes the report of a search."""
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["signed"] = signed
-    environment.filters["short"] = short
-    text = Path(__file__).with_name(REPORT).read_text(encoding="utf-8")
-    html = environment.from_string(text).render(
+    html = render_page(
+        Path(__file__).with_name(REPORT),
+        {"signed": signed, "short": short},
         result=result,
         config=result.config,
         names=list(dict.fromkeys(n for t in result.trials for n in t.values)),

@@ -14,8 +14,10 @@ from keras_mtl.analysis.run_directory import describe_run, new_run
 from keras_mtl.analysis.training import load_splits
 from keras_mtl.recipe import Recipe, Splits
 from keras_mtl.tuner.baselines import single_task_scores
+from keras_mtl.tuner.board import begin_board
 from keras_mtl.tuner.finish import RESULTS, SearchResult, finish
 from keras_mtl.tuner.hypermodel import MultiTaskHyperModel
+from keras_mtl.tuner.mixing_space import add_temperature
 from keras_mtl.tuner.objective import DELTA_M, objective_tasks
 from keras_mtl.tuner.oracles import check_oracle
 from keras_mtl.tuner.plan import CONFIG, Plan, read_plan
@@ -138,6 +140,7 @@ def tune(
     # Opens the place first: data may take long to load.
     with _files.hidden_directory(run):
         splits = load_splits(recipe, source, data_dir)
+        add_temperature(space, splits.train)
         baselines = single_task_scores(
             recipe,
             splits,
@@ -211,6 +214,9 @@ def resume(
                 f"with. Expected: {before!r}. Received: {now!r}. Start a new "
                 "search instead."
             )
+    # Not the file that `config.json` names, which may have been changed.
+    file = recipe.file and str(recipe.file)
+    plan = Plan(plan.run, {**plan.settings, "recipe_file": file})
     _check_preference(prefer, plan.settings["objective"])
     _check_workers(workers, address, recipe)
     before = plan.settings["trials"]
@@ -246,6 +252,7 @@ def _search(
     on_progress: Report | None,
 ) -> SearchResult:
     report = on_progress or (lambda progress: None)
+    begin_board(plan, recipe)
     total = plan.settings["trials"]
 
     def on_epoch(trial: str, epoch: int, epochs: int) -> None:

@@ -79,8 +79,10 @@ class Supervisor:
         known = self.names if address is None else []
         logs = plan.run / LOGS
         self.chief = _Process("chief", [run, *known], logs / "chief.log")
+        # What the plan has in memory: its file may have been changed.
+        recipe = str(plan.settings["recipe_file"])
         self.workers = [
-            _Process(name, [run, name], logs / f"{name}.log")
+            _Process(name, [run, name, recipe], logs / f"{name}.log")
             for name in self.names
         ]
 

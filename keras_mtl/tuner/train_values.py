@@ -11,6 +11,7 @@ from keras_mtl.analysis.training import train_once
 from keras_mtl.callbacks import load_checkpoint
 from keras_mtl.recipe import Recipe, Splits
 from keras_mtl.tuner.hypermodel import MultiTaskHyperModel
+from keras_mtl.tuner.mixing_space import at_temperature
 
 
 def train_values(
@@ -51,7 +52,7 @@ def train_values(
         model = hypermodel.build(hp)
     model, more, seconds = train_once(
         recipe,
-        splits,
+        at_temperature(splits, values),
         recipe.tasks,
         seed=seed,
         epochs=epochs,

@@ -1,19 +1,42 @@
 """What one trial tried and found: enough to repeat it."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keras_mtl import _files
 from keras_mtl.analysis.results import to_json
+from keras_mtl.analysis.stored import (
+    NUMBER,
+    OPTIONAL_TEXT,
+    check_fields,
+    check_logs,
+    check_numbers,
+)
 
 RECORD = "record.json"
 
 COMPLETED = "completed"
 STOPPED = "stopped"
 FAILED = "failed"
+
+
+_FIELDS = {
+    "trial": str,
+    "status": str,
+    "values": dict,
+    "seed": int,
+    "epochs": int,
+    "validation": dict,
+    "gains": dict,
+    "score": (*NUMBER, type(None)),
+    "seconds": NUMBER,
+    "parameters": int,
+    "history": dict,
+    "reason": OPTIONAL_TEXT,
+    "worker": str,
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +90,7 @@ def read_record(folder: Path) -> TrialRecord | None:
     """
     file = folder / RECORD
     try:
-        return TrialRecord(**json.loads(file.read_text(encoding="utf-8")))
+        return _checked(_files.read_json(file), folder)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
@@ -87,11 +110,26 @@ def read_records(trials: Path) -> list[TrialRecord]:
         ValueError: A file is damaged.
     """
     folders = sorted(
-        trials.glob("trial_*"), key=lambda path: _number(path.name)
+        (path for path in trials.glob("trial_*") if is_trial(path.name)),
+        key=lambda path: int(path.name.removeprefix("trial_")),
     )
     records = (read_record(folder) for folder in folders)
     return [record for record in records if record is not None]
 
 
-def _number(name: str) -> int:
-    return int(name.removeprefix("trial_"))
+def is_trial(name: str) -> bool:
+    """Whether this is the name of a trial's folder, and of nothing else."""
+    number = name.removeprefix("trial_")
+    return number.isascii() and number.isdigit() and name != number
+
+
+def _checked(record: Any, folder: Path) -> TrialRecord:
+    check_fields(record, _FIELDS)
+    check_numbers(record["validation"], "validation")
+    check_numbers(record["gains"], "gains")
+    check_logs(record["history"], "history")
+    if f"trial_{record['trial']}" != folder.name:
+        raise ValueError(f"it is of trial {record['trial'][:80]!r}")
+    if record["status"] not in (COMPLETED, STOPPED, FAILED):
+        raise ValueError(f"its status is {record['status'][:80]!r}")
+    return TrialRecord(**record)

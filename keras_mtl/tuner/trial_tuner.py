@@ -1,6 +1,5 @@
 """Runs trials for an oracle, here or in another process."""
 
-import errno
 import math
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from keras_mtl import _files
 from keras_mtl.analysis.training import evaluate, judged
 from keras_mtl.callbacks import Checkpoint
 from keras_mtl.recipe import Recipe, Splits
+from keras_mtl.tuner.board import show_trial
 from keras_mtl.tuner.dominated_stopping import DominatedStopping
 from keras_mtl.tuner.hypermodel import plain_values
 from keras_mtl.tuner.oracles import make_oracle
@@ -99,6 +99,8 @@ class TrialTuner(BaseTuner):
             if record is None:
                 record = self._run(trial, folder)
                 record.write(folder)
+                assert self.recipe is not None
+                show_trial(self.plan, self.recipe, record)
         except (ValueError, OSError) as error:  # not of the model
             raise keras_tuner.errors.FatalError(str(error)) from error
         if record.status == FAILED:
@@ -143,7 +145,7 @@ class TrialTuner(BaseTuner):
             (folder / ATTEMPTS).unlink()  # no fault of the trial
             raise
         except Exception as error:
-            if _is_disk(error):
+            if _files.takes_no_more(error):  # nor from any other trial
                 raise
             return TrialRecord(**known, status=FAILED, reason=_told(error))
 
@@ -209,17 +211,12 @@ class TrialTuner(BaseTuner):
 def _count_attempt(folder: Path) -> int:
     """How often the trial was begun before."""
     file = folder / ATTEMPTS
-    before = int(file.read_text()) if file.exists() else 0
+    try:
+        before = int(file.read_text())
+    except (FileNotFoundError, ValueError):  # none yet, or damaged
+        before = 0
     _files.write_text(file, str(before + 1))
     return before
-
-
-def _is_disk(error: Exception) -> bool:
-    """Whether no trial could do better, for the disk takes no more."""
-    return isinstance(error, _files.CannotWriteError) or (
-        isinstance(error, OSError)
-        and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    )
 
 
 def _told(error: Exception) -> str:

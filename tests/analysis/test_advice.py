@@ -17,6 +17,7 @@ NOTHING = [[1, 0.01], [-0.02, 1]]
 FIGHT = [[1, -0.4], [-0.3, 1]]
 GROUPED = [[1, 0.4, -0.3], [0.4, 1, -0.3], [-0.3, -0.3, 1]]
 ONE_WAY = [[1, 0.4], [-0.4, 1]]
+MIXED = [[1, 0, 0.4], [0, 1, -0.2], [0.2, 0.2, 1]]
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,7 @@ ONE_WAY = [[1, 0.4], [-0.4, 1]]
         (NOTHING, SHARE_ALL, "neither", "neither help nor hinder"),
         (FIGHT, SEPARATE, "neither", "Do not share"),
         (GROUPED, GROUPS, "helps", "2 networks: a and b together; c alone"),
+        (MIXED, SHARE_ALL, "helps", "Some hold others back, but each of these"),
         (ONE_WAY, GROUPS, "helps", "a alone; b (with a to help it learn)"),
     ],
 )

@@ -244,6 +244,9 @@ def test_all_have_the_same_budget(done):
         EQUAL: 74,
         "uncertainty": 74,
     }
+    for training in done[0].trainings:  # what a step takes has no seed
+        assert (training.memory or 0) > 0 or training.seed
+        assert training.memory is None or training.seed == 0
 
 
 def test_summaries_follow_from_the_trainings_in_the_file(done):

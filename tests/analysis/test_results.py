@@ -64,6 +64,18 @@ def test_operations_add_up_where_they_are_known():
     assert known.summary("m").operations == 100
 
 
+def test_single_tasks_need_not_be_in_memory_at_once():
+    found = comparison({"m": [(0.8, 2.0)]}, [(0.8, 2.0)])
+    assert found.summary(SINGLE).memory is None
+    trainings = [
+        dataclasses.replace(t, memory=100 * (n + 1))
+        for n, t in enumerate(found.trainings)
+    ]
+    known = dataclasses.replace(found, trainings=trainings)
+    assert known.summary(SINGLE).memory == 200
+    assert known.summary("m").memory == 300
+
+
 def test_validation_data_choose():
     worse, better = [(0.7, 4.0)] * 2, [(0.99, 1.0)] * 2
     found = comparison(

@@ -20,6 +20,7 @@ from keras_mtl.analysis.training import (
     train_once,
 )
 from keras_mtl.balancers import PCGrad, get
+from keras_mtl.data import Mixture
 from keras_mtl.recipe import Score, Splits
 from keras_mtl.tasks import Task, TaskSet
 
@@ -52,6 +53,28 @@ def test_datasets_serve_as_splits(tiny):
         evaluate(model, recipe, arrays, "test", size)
     )
     assert first_batch(splits.test, 32).shape == (32, 6)
+
+
+def test_a_mixture_serves_to_train(tiny):
+    arrays = load_splits(tiny, "made")
+    x, y = arrays.train
+    mixture = Mixture(
+        {
+            "first": (x[:60], {"up": y["up"][:60]}),
+            "second": (x[60:], {"size": y["size"][60:]}),
+        },
+        tiny.tasks,
+        batch_size=20,
+    )
+    recipe = replaced(tiny, train=mixture)
+    splits = load_splits(recipe, "made")
+    size = TaskSet([tiny.tasks["size"]])
+    model, history, _ = train_once(
+        recipe, splits, size, seed=0, epochs=2, initial_epoch=1
+    )
+    assert list(model.output) == ["size"]
+    assert int(model.optimizer.iterations) == 5
+    assert np.isfinite(history["size_loss"]).all()
 
 
 def largest_error(model, x, truth):
@@ -150,6 +173,15 @@ def replaced(tiny, **splits):
         ({"test": (0, {"up": 0})}, r"`y of test` lacks the keys \['size'\]"),
         ({"validation": (0,)}, r"`validation`.*must be \(x, y\).*1 values"),
         ({"train": 3}, r"`train`.*must be \(x, y\).*Received: int"),
+        (
+            {
+                "train": Mixture(
+                    {"a": (np.ones((4, 6)), {"up": np.ones(4)})},
+                    [Task("up", "binary")],
+                )
+            },
+            r"`tasks of the mixture` lacks the keys \['size'\]",
+        ),
         ({"truth": {"tset": 0}}, r"`truth`.*'validation' and 'test'.*tset"),
     ],
 )

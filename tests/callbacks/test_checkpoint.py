@@ -54,6 +54,60 @@ def test_a_save_that_fails_leaves_the_last_one(model, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["model.keras"]
 
 
+class Mixed:
+    """As much of a mixture as a checkpoint asks for."""
+
+    def __init__(self, logs=()):
+        self.logs = list(logs)
+
+    def state(self):
+        return {"logs": self.logs}
+
+    def restore(self, state):
+        self.logs = state["logs"]
+
+
+def test_a_mixture_goes_on_with_its_logs(model, tmp_path):
+    path = tmp_path / "model.keras"
+    mixture = Mixed([{"loss": 0.1}, {"loss": float("nan")}])
+    fit(model, Checkpoint(path, mixture=mixture))
+    new = Mixed()
+    load_checkpoint(path, mixture=new)
+    assert repr(new.logs) == repr(mixture.logs)
+    fit(model, Checkpoint(path))
+    with pytest.raises(ValueError, match="knows of no mixture"):
+        load_checkpoint(path, mixture=new)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"epochs": "1", "history": {}}',
+        '{"epochs": 1, "history": {"loss": ["x"]}}',
+        '{"epochs": 1, "history": {}, "mixture": {}}',
+    ],
+)
+def test_a_state_that_is_none(model, tmp_path, state):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("keras_mtl_training.json", state)
+    with pytest.raises(ValueError, match="holds no training state"):
+        load_checkpoint(path)
+
+
+def test_weights_that_are_not_finite_are_not_saved(model, tmp_path):
+    path = tmp_path / "model.keras"
+    fit(model, Checkpoint(path), epochs=1)
+    before = path.read_bytes()
+    model.set_weights([w * np.nan for w in model.get_weights()])
+    with pytest.warns(RuntimeWarning, match="not finite after epoch 1"):
+        fit(model, Checkpoint(path), epochs=1)
+    assert path.read_bytes() == before
+
+
 def test_errors(model, tmp_path):
     with pytest.raises(ValueError, match=r"must end in '\.keras'"):
         Checkpoint(tmp_path / "model.h5")

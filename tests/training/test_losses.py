@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mtl import Task
-from keras_mtl.training.losses import read_labels, task_loss
+from keras_mtl.training.losses import loss_totals, mean_loss, read_labels
 
 NAN = float("nan")
 
@@ -17,7 +17,7 @@ def loss_of(task, y, y_pred, weight=None):
         np.asarray(y_pred, "float32"),
         None if weight is None else np.asarray(weight, "float32"),
     )
-    loss, present = task_loss(task, labels)
+    loss, present = mean_loss(loss_totals(task, labels))
     return float(loss), bool(present)
 
 
@@ -131,5 +131,5 @@ def test_keras_masks_count_as_missing():
     )
     p._keras_mask = keras.ops.convert_to_tensor([[True, False]])
     labels = read_labels(task, np.array([[0, 1]]), p)
-    loss, _ = task_loss(task, labels)
+    loss, _ = mean_loss(loss_totals(task, labels))
     assert float(loss) == pytest.approx(-np.log(0.9), rel=1e-5)

@@ -7,7 +7,13 @@ from keras import ops
 
 from keras_mtl.balancers import GradientBalancer, LossBalancer, TrackingBalancer
 from keras_mtl.tasks import Task
-from keras_mtl.training.losses import half_loss, read_labels, task_loss
+from keras_mtl.training.losses import (
+    even_examples,
+    half_loss,
+    loss_totals,
+    mean_loss,
+    read_labels,
+)
 from tests.training import models
 from tests.training.test_balanced_step import (
     flat,
@@ -74,17 +80,14 @@ def test_halves_add_up(reduction, weighted):
     y_true, y_pred = rng.normal(size=(2, 7, 1)).astype("float32")
     y_true[2] = np.nan
     weight = rng.uniform(1, 2, 7).astype("float32") if weighted else None
-    whole, _ = task_loss(task, read_labels(task, y_true, y_pred, weight))
-    part, share = half_loss(task, read_labels(task, y_true, y_pred, weight))
-    rest, _ = half_loss(
-        task,
-        read_labels(
-            task,
-            np.concatenate([[[np.nan]], y_true]),
-            np.concatenate([[[0]], y_pred]).astype("float32"),
-            None if weight is None else np.concatenate([[1], weight]),
-        ),
-    )
+    labels = read_labels(task, y_true, y_pred, weight)
+    totals = loss_totals(task, labels)
+    whole, _ = mean_loss(totals)
+    even = loss_totals(task, even_examples(labels))
+    part, share = half_loss(task, even, totals)
+    # With one example before these, the odd ones are even.
+    odd = loss_totals(task, even_examples(labels, before=1))
+    rest, _ = half_loss(task, odd, totals)
     assert float(share) == pytest.approx(3 / 6)  # 0, 4, 6 of the six
     assert float(part + rest) == pytest.approx(float(whole), rel=1e-6)
 

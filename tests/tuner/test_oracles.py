@@ -71,6 +71,18 @@ def test_only_what_is_active_has_a_value(name, start):
         assert len({json.dumps(v) for v in values}) == 5
 
 
+def test_neighbouring_seeds_draw_other_trials(tmp_path):
+    """KerasTuner's own would be the same, one trial later."""
+    slopes = []
+    for seed in range(3):
+        oracle = make_oracle("random", a_space(), trials=8, epochs=1, seed=seed)
+        oracle.verbose = 0
+        oracle._set_project_dir(str(tmp_path), str(seed))
+        slopes += [values.get("slope", 1.0) for values in run(oracle)]
+    drawn = [slope for slope in slopes if slope != 1.0]
+    assert len(drawn) == len(set(drawn)) >= 6
+
+
 def test_the_grid_is_complete_and_goes_on_after_a_restart(start):
     together = run(start("grid", trials=30))
     # Three steps on the left, ten slopes on the right, and their default.

@@ -6,6 +6,16 @@ import re
 import keras
 import keras_tuner
 import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import (
+    EventAccumulator,
+)
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.metadata import (
+    parse_experiment_plugin_data,
+    parse_session_end_info_plugin_data,
+    parse_session_start_info_plugin_data,
+)
 
 from keras_mtl import _files, tuner
 from keras_mtl.tuner import baselines, search
@@ -92,6 +102,7 @@ def test_the_files_of_a_run(finished):
         "front.png",
         "model.keras",
         "report.html",
+        "tensorboard",
     }
     record = json.loads((result.run / "results.json").read_text())
     assert record["chosen"]["trial"] == result.chosen.trial
@@ -112,7 +123,7 @@ def test_the_report_stands_alone(finished):
     for address in re.findall(r'(?:src|href)="(.{5})', html):
         assert address == "data:"
     assert "http" not in html
-    table = html.split('class="sorts"')[1]
+    table = html.split('class="sorts"')[-1]
     rows = re.findall(r"<tr.*?</tr>", table, re.S)
     for trial in result.trials:
         first = f"{trial.trial}</td>"
@@ -120,6 +131,67 @@ def test_the_report_stands_alone(finished):
         assert trial.status in row
         assert (trial.reason or "") in row
     assert f"keras {keras.__version__}" in html
+
+
+def test_tensorboard_has_every_trial_whole(finished):
+    result, _ = finished
+    board = result.run / "tensorboard"
+    folders = {path.name for path in board.iterdir() if path.is_dir()}
+    assert folders == {f"trial_{trial.trial}" for trial in result.trials}
+    start, end = "_hparams_/session_start_info", "_hparams_/session_end_info"
+    for trial in result.trials:
+        events = EventAccumulator(str(board / f"trial_{trial.trial}")).Reload()
+        begun = parse_session_start_info_plugin_data(
+            events.SummaryMetadata(start).plugin_data.content
+        )
+        assert begun.group_name == f"trial {trial.trial}"
+        assert {
+            name: value.string_value or value.number_value
+            for name, value in begun.hparams.items()
+        } == trial.values
+        ended = parse_session_end_info_plugin_data(
+            events.SummaryMetadata(end).plugin_data.content
+        )
+        failed = trial.status == "failed"
+        assert ended.status == (STATUS_FAILURE if failed else STATUS_SUCCESS)
+        scalars = {
+            tag: [
+                float(tf.make_ndarray(event.tensor_proto))
+                for event in events.Tensors(tag)
+            ]
+            for tag in events.Tags()["tensors"]
+            if not tag.startswith("_hparams_/")
+        }
+        if failed:
+            assert scalars == {}
+            continue
+        assert scalars["gain/mean"] == [pytest.approx(trial.score)]
+        assert scalars["gain/a"] == [pytest.approx(trial.gains["a"])]
+        assert scalars["mae/b"] == pytest.approx(trial.history["val_b_mae"])
+        assert scalars["loss/a"] == pytest.approx(trial.history["val_a_loss"])
+
+
+def test_tensorboard_knows_the_space(finished):
+    result, _ = finished
+    events = EventAccumulator(str(result.run / "tensorboard")).Reload()
+    space = parse_experiment_plugin_data(
+        events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    )
+    described = {info.name: info for info in space.hparam_infos}
+    assert set(described) == set(result.trials[0].values)
+    moods = described["mood"].domain_discrete.values
+    assert [value.string_value for value in moods] == ["bad", "good"]
+    width = described["width"].domain_interval
+    assert (width.min_value, width.max_value) == (2, 9)
+    assert {
+        info.name.tag: info.display_name for info in space.metric_infos
+    } == {
+        "gain/mean": "Δm, %",
+        "gain/a": "a: gain, %",
+        "gain/b": "b: gain, %",
+        "mae/a": "a: mae",
+        "mae/b": "b: mae",
+    }
 
 
 def test_hypervolume_never_shrinks(finished):

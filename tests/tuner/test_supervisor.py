@@ -1,5 +1,6 @@
 """Processes that cannot do their work; those that are killed: `test_kills`."""
 
+import json
 import os
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from keras_mtl.tuner import join
 from keras_mtl.tuner.plan import Plan
 from keras_mtl.tuner.supervisor import Supervisor, split_address
+from tests.tuner.small_plan import PLAN
 
 CHIEF = "import time; print('chief'); time.sleep(60)"
 
@@ -103,7 +105,7 @@ def test_bad_address(address):
 def test_join_of_a_search_without_a_chief(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no run"):
         join(tmp_path / "none")
-    (tmp_path / "config.json").write_text('{"space": {}}')
+    (tmp_path / "config.json").write_text(json.dumps(PLAN))
     for name in ("chief-2", "a/b"):
         with pytest.raises(ValueError, match="not hold 'chief'"):
             join(tmp_path, name)
@@ -112,9 +114,7 @@ def test_join_of_a_search_without_a_chief(tmp_path):
 
 
 def test_join_of_a_chief_that_is_gone(sleepy, tmp_path):
-    (tmp_path / "config.json").write_text(
-        '{"space": {}, "source": "default", "data_dir": null}'
-    )
+    (tmp_path / "config.json").write_text(json.dumps(PLAN))
     (tmp_path / "address.txt").write_text("127.0.0.1:1\n")
     environment = dict(os.environ)
     try:

@@ -8,7 +8,7 @@ import pytest
 from keras_mtl import tuner
 from keras_mtl.tuner.plan import read_plan
 from keras_mtl.tuner.train_values import train_values
-from keras_mtl.tuner.trial_tuner import TrialTuner
+from keras_mtl.tuner.trial_tuner import TrialTuner, _count_attempt
 
 
 @pytest.mark.slow
@@ -67,3 +67,12 @@ def test_a_trial_that_takes_its_process_along_is_given_up(
     record = json.loads((attempts.parent / "record.json").read_text())
     assert record["status"] == "failed"
     assert record["reason"] == "3 processes ended while they ran it"
+
+
+@pytest.mark.parametrize("damaged", ["", "two"])
+def test_attempts_are_counted_anew_where_nobody_can_read_them(
+    damaged, tmp_path
+):
+    assert [_count_attempt(tmp_path) for _ in range(3)] == [0, 1, 2]
+    (tmp_path / "attempts").write_text(damaged)
+    assert [_count_attempt(tmp_path) for _ in range(2)] == [0, 1]

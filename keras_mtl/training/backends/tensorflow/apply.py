@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_mtl.graph import Partition
+from keras_mtl.training.backends.tensorflow import replicas
 from keras_mtl.training.backends.tensorflow.backward import Gradients
 from keras_mtl.training.backends.tensorflow.branches import usually
 
@@ -29,6 +30,10 @@ def apply(model: Any, gradients: Gradients, usable: Any) -> None:
         for gradient, variable in zip(gradients, variables, strict=True)
         if gradient is not None or id(variable) not in idle
     ]
+
+    if replicas.are_there():
+        _apply_on_replicas(model, pairs, usable)
+        return
 
     def apply_all() -> Any:
         optimizer.apply_gradients(pairs)
@@ -60,6 +65,46 @@ def apply(model: Any, gradients: Gradients, usable: Any) -> None:
         apply_masked(_moving(model, usable)) if model.balancer else apply_all()
     else:
         usually(tf.reduce_all(usable), apply_all, apply_to_usable)
+
+
+def _apply_on_replicas(
+    model: Any, pairs: list[tuple[Any, Any]], usable: Any
+) -> None:
+    """The same, where no condition may hold the optimizer's step.
+
+    Args:
+        model: A compiled `MultiTaskModel`.
+        pairs: Gradients of all replicas' examples, and variables.
+        usable: Which tasks took part `(T,)`.
+    """
+    fine = tf.reduce_all(usable)
+    moving = _moving(model, usable)
+    states = _states(model, moving)
+    there = [(g, v) for g, v in pairs if g is not None]
+    gradients = usually(
+        fine,
+        lambda: [g for g, _ in there],
+        lambda: [_masked(g, moving.get(id(v))) for g, v in there],
+    )
+    nothing = [tf.zeros([0], state.dtype) for state, _ in states]
+    kept = usually(
+        fine, lambda: nothing, lambda: [tf.identity(s) for s, _ in states]
+    )
+    with replicas.already_added(model.optimizer):
+        model.optimizer.apply_gradients(
+            [
+                *zip(gradients, [v for _, v in there], strict=True),
+                *((None, v) for g, v in pairs if g is None),
+            ]
+        )
+
+    def put_back() -> Any:
+        for (state, keep), old in zip(states, kept, strict=True):
+            old = tf.reshape(old, state.shape)
+            state.assign(tf.where(keep, tf.identity(state), old))
+        return tf.constant(0)
+
+    usually(fine, lambda: tf.constant(0), put_back)
 
 
 def _moving(model: Any, usable: Any) -> dict[int, Any]:

@@ -18,7 +18,7 @@ class Block:
     """One tensor's gradients for all tasks: a piece of the Jacobian.
 
     Attributes:
-        rows: `(T, p)` in float32, 0 for a task that does not use the tensor.
+        rows: `(T, p)`, 0 for a task that does not use the tensor.
         like: A gradient of the tensor, for shape and dtype.
     """
 
@@ -26,16 +26,16 @@ class Block:
     like: Any
 
 
-def block(gradients: Sequence[Any]) -> Block | None:
+def block(gradients: Sequence[Any], dtype: str = "float32") -> Block | None:
     """One tensor's gradients of all tasks, stacked; None if there is none."""
     like = next((g for g in gradients if g is not None), None)
     if like is None:
         return None
     like = tf.convert_to_tensor(like)  # embeddings give indexed slices
     rows = [
-        tf.zeros([tf.size(like)])
+        tf.zeros([tf.size(like)], dtype)
         if g is None
-        else tf.reshape(tf.cast(g, "float32"), [-1])
+        else tf.reshape(tf.cast(g, dtype), [-1])
         for g in gradients
     ]
     return Block(tf.stack(rows), like)
@@ -62,11 +62,15 @@ class Backward:
     Args:
         tap: The boundary, filled by the forward pass.
         losses: Scalar loss of each task, scaled as the optimizer wants it.
+        dtype: That of the rows of `variable_blocks`.
     """
 
-    def __init__(self, tap: BoundaryTap, losses: list[Any]) -> None:
+    def __init__(
+        self, tap: BoundaryTap, losses: list[Any], dtype: str = "float32"
+    ) -> None:
+        self.dtype = dtype
         self.tape, self.shared = tap.tape, tap.partition.shared
-        self.slots = sorted(tap.originals)
+        self.slots = sorted({s for own in tap.copies.values() for s in own})
         self.targets = [tap.originals[slot] for slot in self.slots]
         self.copies = tap.copies
         # For each task: gradients at the boundary slots (None where it reads
@@ -125,7 +129,7 @@ class Backward:
                 self.at_boundary, self.direct, strict=True
             )
         ]
-        return [block(column) for column in zip(*rows, strict=True)]
+        return [block(column, self.dtype) for column in zip(*rows, strict=True)]
 
     def through(self, gradients: Gradients) -> Gradients:
         """Gradients of the shared variables, in one pass.

@@ -1,5 +1,6 @@
 """From the tasks' gradients to one direction, by what the balancer says."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from keras_mtl.balancers.base import CoordinateBalancer, TrackingBalancer
 from keras_mtl.linalg.gram import gram, mean_cosines, min_cosine
+from keras_mtl.training.backends.tensorflow import replicas
 from keras_mtl.training.backends.tensorflow.backward import (
     Backward,
     Block,
@@ -16,6 +18,7 @@ from keras_mtl.training.backends.tensorflow.backward import (
     mixed,
 )
 from keras_mtl.training.backends.tensorflow.branches import usually
+from keras_mtl.training.backends.tensorflow.layerwise import LayerwiseBackward
 
 # A method that needs no Gram matrix has one made only every so many steps,
 # for the log of cosines.
@@ -74,12 +77,15 @@ class Balance:
         weights: Weights `(T,)`, or None where there are none.
         usable: Which tasks took part `(T,)`.
         conflict: The angles between the tasks' gradients.
+        added: Whether the direction is that of all replicas' examples, not of
+            this one's.
     """
 
     direction: Gradients
     weights: Any
     usable: Any
     conflict: Conflict
+    added: bool = False
 
 
 def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
@@ -88,6 +94,8 @@ def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
         return _by_coordinates(balancer, backward, now)
     if balancer.update_every == 1:
         return _by_weights(balancer, backward, now)
+    if replicas.count() > 1:
+        return _by_kept_weights_on_replicas(balancer, backward, now)
 
     def dense(result: Balance) -> tuple[Any, ...]:
         direction = [
@@ -129,8 +137,8 @@ def balance(balancer: Any, backward: Backward, now: Situation) -> Balance:
 
 
 def _by_weights(balancer: Any, backward: Backward, now: Situation) -> Balance:
-    exact = balancer.wrt == "variables"
-    blocks = backward.variable_blocks() if exact else backward.boundary_blocks
+    exact = balancer.wrt == "variables" and balancer.jacobian != "layerwise"
+    blocks = _blocks(backward, exact)
     # What heads do with shared variables directly has no part in the angles.
     judged = blocks if exact else blocks[: len(backward.slots)]
     finite = None
@@ -142,12 +150,38 @@ def _by_weights(balancer: Any, backward: Backward, now: Situation) -> Balance:
         judged, blocks = _tracked(balancer, blocks, finite, now)
         if not now.masks:
             blocks = _spoiled(blocks, tf.reduce_all(finite))
-    # J₁J₂ᵀ for a method of two samples, else symmetric.
-    products = plain = _gram(judged, len(backward.private))
-    if now.first_half is not None:
+    if isinstance(backward, LayerwiseBackward):
+        plain = backward.gram()
+    else:
+        plain = _gram(judged, len(backward.private))
+        if not exact:  # each replica has the features of its own examples
+            plain = replicas.added(plain)
+    products = plain
+    if now.first_half is not None:  # J₁J₂ᵀ, not symmetric
         products = _cross_gram(now.first_half, blocks, now.shares)
     if not isinstance(balancer, TrackingBalancer):
         products, plain = products / now.scale**2, plain / now.scale**2
+
+    present = now.present if finite is None else now.present & finite
+    if not exact:
+        present = present & replicas.everywhere(
+            _finite(blocks[len(backward.slots) :])
+        )
+    weights, usable, all_finite, conflict = _decide(
+        balancer, products, plain, now.losses, present
+    )
+    if now.masks and finite is None:
+        blocks = _cleaned(blocks, usable, all_finite)
+    direction = mixed(blocks, _weighing(weights))
+    if not exact:
+        direction = backward.through(direction)
+    return Balance(direction, weights, usable, conflict, _added(exact))
+
+
+def _decide(
+    balancer: Any, products: Any, plain: Any, losses: Any, present: Any
+) -> tuple[Any, ...]:
+    """Weights `(T,)`, who took part, whether all was finite, the angles."""
 
     def decide(
         products: Any, plain: Any, losses: Any, present: Any
@@ -162,26 +196,104 @@ def _by_weights(balancer: Any, backward: Backward, now: Situation) -> Balance:
         conflict = _conflict(plain, usable)
         return weights, usable, tf.reduce_all(finite), conflict
 
-    present = now.present if finite is None else now.present & finite
-    if not exact:
-        present = present & _finite(blocks[len(backward.slots) :])
-    weights, usable, all_finite, conflict = _fused(balancer, decide)(
-        products, plain, now.losses, present
+    return _fused(balancer, decide)(  # type: ignore[no-any-return]
+        products, plain, losses, present
     )
-    if now.masks and finite is None:
-        blocks = _cleaned(blocks, usable, all_finite)
-    direction = mixed(blocks, _weighing(weights))
-    if not exact:
-        direction = backward.through(direction)
+
+
+def _by_kept_weights_on_replicas(
+    balancer: Any, backward: Backward, now: Situation
+) -> Balance:
+    """A step that may reuse weights, where no branch may hold a sum.
+
+    Replicas cannot wait for each other inside of a condition. What is added
+    up therefore stands outside, and is empty where nothing is to be sent.
+    """
+    exact = balancer.wrt == "variables"
+    boundary = backward.boundary_blocks  # made here, for all branches to use
+    num_tasks = len(backward.private)
+    reuses = tf.identity(balancer.steps) % balancer.update_every > 0
+    balancer.steps.assign_add(1)
+    finite = replicas.everywhere(_finite(boundary))
+
+    def passes() -> list[Any]:
+        return [
+            tf.zeros([num_tasks, math.prod(v.shape)])
+            if block is None
+            else block.rows
+            for v, block in zip(
+                backward.shared, backward.variable_blocks(), strict=True
+            )
+        ]
+
+    if exact:
+        empty = tf.zeros([num_tasks, 0])
+        rows = replicas.added_gradients(
+            usually(reuses, lambda: [empty] * len(backward.shared), passes)
+        )
+        products = _gram([Block(one, one) for one in rows], num_tasks)
+    else:
+        judged = boundary[: len(backward.slots)]
+        products = replicas.added(
+            usually(
+                reuses,
+                lambda: tf.zeros([num_tasks, num_tasks]),
+                lambda: _gram(judged, num_tasks),
+            )
+        )
+    products = products / now.scale**2
+    present = tf.logical_and(now.present, finite) if now.masks else now.present
+
+    def reuse() -> tuple[Any, ...]:
+        kept = tf.cast(balancer.kept_weights, now.losses.dtype)
+        weights = tf.where(present, kept, tf.zeros_like(kept))
+        return weights, present, tf.constant(True), _no_conflict(num_tasks)
+
+    def solve() -> tuple[Any, ...]:
+        found = _decide(balancer, products, products, now.losses, present)
+        weights, usable, *rest = found
+        kept = tf.identity(balancer.kept_weights)
+        new = tf.cast(weights, kept.dtype)
+        balancer.kept_weights.assign(tf.where(usable, new, kept))
+        return (tf.cast(weights, now.losses.dtype), usable, *rest)
+
+    weights, usable, _, conflict = usually(reuses, reuse, solve)
+
+    # Where J was added up in this step, one more pass costs more than the sum
+    # of P numbers that it saves: each step goes through the shared part once.
+    blocks = _masked(boundary, usable) if now.masks else boundary
+    direction = backward.through(mixed(blocks, _weighing(weights)))
     return Balance(direction, weights, usable, conflict)
+
+
+def _blocks(backward: Backward, exact: bool) -> list[Block | None]:
+    """The tasks' gradients; those of variables are of all replicas."""
+    if not exact:
+        return backward.boundary_blocks
+    blocks = backward.variable_blocks()
+    sums = replicas.added_gradients([b and b.rows for b in blocks])
+    return [
+        block and Block(rows, block.like)
+        for block, rows in zip(blocks, sums, strict=True)
+    ]
+
+
+def _added(exact: bool) -> bool:
+    return exact and replicas.count() > 1
 
 
 def _by_coordinates(
     balancer: Any, backward: Backward, now: Situation
 ) -> Balance:
     exact = balancer.wrt == "variables"
-    blocks = backward.variable_blocks() if exact else backward.boundary_blocks
+    blocks = _blocks(backward, exact)
     losses = now.losses
+    # Each replica has the features of its own examples, but a task takes part
+    # on all of them or on none.
+    several = replicas.count() > 1
+
+    def agreed(flags: Any) -> Any:
+        return flags if exact else replicas.everywhere(flags)
 
     def combined(blocks: list[Block | None], usable: Any) -> Gradients:
         return mixed(
@@ -192,11 +304,12 @@ def _by_coordinates(
     if now.masks:
         # What is not finite in a row shows in the direction, which is T times
         # smaller, unless the method may leave it out.
-        seen = (
+        seen = agreed(
             tf.reduce_all(_finite(blocks))
             if balancer.drops_values
             else _all_finite(direction)
         )
+        finite = agreed(_finite(blocks)) if several else None
         fine = tf.logical_and(
             seen, tf.reduce_all(tf.equal(now.present, now.labelled))
         )
@@ -206,7 +319,9 @@ def _by_coordinates(
             return [direction[i] for i in there], now.present
 
         def without_them() -> tuple[Gradients, Any]:
-            usable = tf.logical_and(now.present, _finite(blocks))
+            usable = tf.logical_and(
+                now.present, finite if several else _finite(blocks)
+            )
             found = combined(_masked(blocks, usable), usable)
             return [found[i] for i in there], usable
 
@@ -219,12 +334,22 @@ def _by_coordinates(
 
     judged = blocks if exact else blocks[: len(backward.slots)]
     num_tasks = len(backward.private)
+    passes_over = tf.not_equal(now.step % COSINE_EVERY, 0)
+
+    def products() -> Any:
+        return _gram(_masked(judged, usable), num_tasks)
+
+    whole = None
+    if not exact and several:
+        # Replicas cannot wait for each other inside of a condition.
+        none = tf.zeros([num_tasks, num_tasks])
+        whole = replicas.added(usually(passes_over, lambda: none, products))
     conflict = usually(
-        tf.not_equal(now.step % COSINE_EVERY, 0),
+        passes_over,
         lambda: _no_conflict(num_tasks),
-        lambda: _conflict(_gram(_masked(judged, usable), num_tasks), usable),
+        lambda: _conflict(products() if whole is None else whole, usable),
     )
-    return Balance(direction, None, usable, conflict)
+    return Balance(direction, None, usable, conflict, _added(exact))
 
 
 def _conflict(gram: Any, usable: Any) -> Conflict:
@@ -269,10 +394,11 @@ def _cross_gram(
 ) -> Any:
     """J₁J₂ᵀ `(T, T)` of two halves; their parts in the losses add up to J."""
     products = [
-        tf.matmul(first.rows, whole.rows - first.rows, transpose_b=True)
-        for first, whole in zip(
-            first_half.variable_blocks(), blocks, strict=True
+        tf.cast(
+            tf.matmul(first.rows, whole.rows - first.rows, transpose_b=True),
+            "float32",
         )
+        for first, whole in zip(_blocks(first_half, True), blocks, strict=True)
         if first is not None and whole is not None
     ]
     if not products:
@@ -295,11 +421,17 @@ def _fused(balancer: Any, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _weighing(weights: Any) -> Mix:
-    return lambda rows: tf.linalg.matvec(rows, weights, transpose_a=True)
+    return lambda rows: tf.linalg.matvec(
+        tf.cast(rows, weights.dtype), weights, transpose_a=True
+    )
 
 
 def _gram(blocks: list[Block | None], num_tasks: int) -> Any:
-    products = [gram(block.rows) for block in blocks if block is not None]
+    products = [
+        gram(tf.cast(block.rows, "float32"))
+        for block in blocks
+        if block is not None
+    ]
     return tf.add_n(products) if products else tf.zeros([num_tasks, num_tasks])
 
 

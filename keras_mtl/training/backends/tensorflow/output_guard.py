@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_mtl.training.backends.tensorflow import replicas
+
 
 class OutputGuard:
     """Lets through, at each task's output, only gradients that are finite.
@@ -39,9 +41,8 @@ class OutputGuard:
                 passes = self.present[index]
                 if self.reads_gradients:
                     # The sum is finite if all are; it is cheaper to test.
-                    passes = tf.logical_and(
-                        passes, tf.math.is_finite(tf.reduce_sum(gradient))
-                    )
+                    finite = tf.math.is_finite(tf.reduce_sum(gradient))
+                    passes = tf.logical_and(passes, replicas.everywhere(finite))
                 self._passed[index] = passes
                 return tf.where(passes, gradient, tf.zeros_like(gradient))
 

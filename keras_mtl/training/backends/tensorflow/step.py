@@ -4,6 +4,9 @@ Nothing here names a method. A balancer of losses costs one backward pass; a
 balancer of gradients costs one pass through the heads, which gives every
 task's gradient at the boundary of the shared part, and then one pass for
 each task (`wrt="variables"`) or one for all (`wrt="features"`).
+
+With several replicas, losses, Gram matrices and the rows of exact gradients
+are added up over them, so that each comes to the same direction.
 """
 
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from keras_mtl.balancers.base import (
     GradientBalancer,
     LossBalancer,
 )
+from keras_mtl.training.backends.tensorflow import replicas
 from keras_mtl.training.backends.tensorflow.apply import apply
 from keras_mtl.training.backends.tensorflow.backward import (
     Backward,
@@ -25,8 +29,13 @@ from keras_mtl.training.backends.tensorflow.backward import (
 )
 from keras_mtl.training.backends.tensorflow.balance import Situation, balance
 from keras_mtl.training.backends.tensorflow.boundary import BoundaryTap
+from keras_mtl.training.backends.tensorflow.layerwise import LayerwiseBackward
 from keras_mtl.training.backends.tensorflow.output_guard import OutputGuard
-from keras_mtl.training.losses import half_loss
+from keras_mtl.training.losses import (
+    even_examples,
+    half_loss,
+    loss_totals,
+)
 
 
 @dataclass
@@ -94,9 +103,11 @@ def _plain_step(
         labels, losses, present = model.task_losses(y, y_pred, sample_weight)
         factors, active = model.step_factors()
         total = tf.reduce_sum(losses * factors)
-        total += model.extra_loss()
+        total += replicas.mean_loss(model.extra_loss())
         scaled = model.optimizer.scale_loss(total)
-    gradients = tape.gradient(scaled, model.trainable_variables)
+    gradients = replicas.added_gradients(
+        tape.gradient(scaled, model.trainable_variables)
+    )
     training = _both(present, active)
     return (
         StepResult(labels, losses, present, training, training, total),
@@ -115,13 +126,14 @@ def _loss_step(
         labelled = _both(there, active)
         present = _sound(model, losses, labelled)
         weighted = _weighted(losses, factors, present)
-        extra = model.extra_loss()
+        extra = replicas.mean_loss(model.extra_loss())
         objective = _objective(model.balancer, weighted, present) + extra
         scaled = model.optimizer.scale_loss(objective)
     guard.present = tf.unstack(present)
     *gradients, at_losses = tape.gradient(
         scaled, [*model.trainable_variables, weighted]
     )
+    gradients = _added(model, gradients)
     usable = tf.stack(guard.usable())
     weights = at_losses / _loss_scale(model)
     total = _total(model, weighted, labelled, usable) + extra
@@ -152,8 +164,9 @@ def _gradient_step(
 ) -> tuple[StepResult, Gradients]:
     balancer, optimizer = model.balancer, model.optimizer
     halves = None
+    jacobian = getattr(balancer, "jacobian", "float32")
     with tf.GradientTape(persistent=True) as tape:
-        tap = BoundaryTap(model.partition, tape)
+        tap = BoundaryTap(model.partition, tape, cuts=jacobian == "layerwise")
         with model.tapped(tap):
             y_pred = model(x, training=True)
         # Each by itself: from one stacked vector, every task's backward pass
@@ -162,23 +175,20 @@ def _gradient_step(
         factors, active = model.step_factors()
         scaled = _each_scaled(model, each, factors)
         if getattr(balancer, "double_sampled", False):
-            halves = [
-                half_loss(task, labels[name])
-                for name, task in model.tasks.items()
-            ]
+            halves = _halves(model.tasks, labels)
             first_scaled = _each_scaled(
                 model,
                 [tf.cast(loss, "float32") for loss, _ in halves],
                 factors,
             )
-        extra = model.extra_loss()
+        extra = replicas.mean_loss(model.extra_loss())
         scaled_extra = optimizer.scale_loss(extra)
 
     losses, there = tf.stack(each), tf.stack(each_there)
     labelled = _both(there, active)
     present = _sound(model, losses, labelled)
     weighted = _weighted(losses, factors, present)
-    backward = Backward(tap, scaled)
+    backward = _backward(tap, scaled, jacobian)
     now = Situation(
         weighted,
         labelled,
@@ -188,13 +198,17 @@ def _gradient_step(
         tf.convert_to_tensor(optimizer.iterations),
     )
     if halves is not None:
-        now.first_half = Backward(tap, first_scaled)
+        now.first_half = _backward(tap, first_scaled, jacobian)
         now.shares = tf.stack(
             [tf.cast(share, "float32") for _, share in halves]
         )
     result = balance(balancer, backward, now)
 
-    found = dict(zip(map(id, backward.shared), result.direction, strict=True))
+    direction = dict(
+        zip(map(id, backward.shared), result.direction, strict=True)
+    )
+    # What all replicas have added up already stays apart from what they will.
+    found = {} if result.added else dict(direction)
     on_heads = (
         None
         if result.weights is None
@@ -209,6 +223,12 @@ def _gradient_step(
     if model.losses:
         for v, gradient in backward.of_extra(scaled_extra, variables).items():
             found[v] = add([found.get(v), gradient])
+    if replicas.count() > 1:
+        sums = replicas.added_gradients(list(found.values()))
+        found = dict(zip(found, sums, strict=True))
+    if result.added:
+        for v, gradient in direction.items():
+            found[v] = add([found.get(v), gradient])
     # Under loss scaling what overflowed must reach the optimizer.
     usable = result.usable if now.masks else present
     step = StepResult(
@@ -222,6 +242,12 @@ def _gradient_step(
         result.conflict,
     )
     return step, [found.get(id(v)) for v in variables]
+
+
+def _backward(tap: BoundaryTap, losses: list[Any], jacobian: str) -> Backward:
+    if jacobian == "layerwise":
+        return LayerwiseBackward(tap, losses)
+    return Backward(tap, losses, jacobian)
 
 
 def _look_again(
@@ -241,6 +267,40 @@ def _look_again(
         variable.assign(value)
     present = tf.logical_and(usable, _sound(model, losses, labelled))
     model.balancer.observe_again(_weighted(losses, factors, present), present)
+
+
+def _added(model: Any, gradients: Gradients) -> Gradients:
+    """Gradients of all replicas' examples.
+
+    What the balancer learns depends on the losses alone, which are those of
+    all examples already.
+    """
+    own = {id(v) for v in model.balancer.variables}
+    whole = [id(v) in own for v in model.trainable_variables]
+    sums = replicas.added_gradients(
+        [
+            None if own else gradient
+            for gradient, own in zip(gradients, whole, strict=True)
+        ]
+    )
+    return [
+        gradient if own else summed
+        for gradient, own, summed in zip(gradients, whole, sums, strict=True)
+    ]
+
+
+def _halves(tasks: Any, labels: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """For each task the part of the even examples, and their share."""
+    found = []
+    for name, task in tasks.items():
+        before = replicas.examples_before(labels[name])
+        half = loss_totals(task, even_examples(labels[name], before))
+        whole = loss_totals(task, labels[name])
+        totals = replicas.added_totals(
+            {"half": task, "whole": task}, {"half": half, "whole": whole}
+        )
+        found.append(half_loss(task, totals["half"], totals["whole"]))
+    return found
 
 
 def _each_scaled(model: Any, losses: list[Any], factors: Any) -> list[Any]:
