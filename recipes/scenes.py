@@ -40,10 +40,14 @@ enlarged crops of 699 of the 795 training pictures; the other 96, in runs of 12,
 are for validation. It has not been measured; a picture has three times the
 pixels of a drawn one.
 
-`build` can also take its features from MobileNetV2 (`backbone`), which starts
-from random weights unless `PRETRAINED` says otherwise.
+With `PRETRAINED = "imagenet"`, below, features come from the MobileNetV2 of
+`keras.applications`, with its weights; `FROZEN` keeps some of its layers as
+they are, and `BACKBONE_RATE` lets the others learn slower than what is new.
+Where the weights cannot be fetched, a warning says so, and it starts from
+random ones. What they are worth here has not been measured.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -81,8 +85,14 @@ SCENES = {
 CROPS = 16000  # of the training pictures of NYUv2
 BATCH, EPOCHS = 16, 5
 STEPS = EPOCHS * CROPS // BATCH
-# "imagenet" or a file of weights for the backbone of `keras.applications`.
+# "imagenet" or a file of weights: features are then MobileNetV2's.
 PRETRAINED = None
+# Of its 17 blocks, so many stay as they are, with what is before them.
+FROZEN = 0
+# Its learning rate, as a part of that of the layers that are new.
+BACKBONE_RATE = 0.1
+# What the names of its layers begin with, as far as it is used.
+BACKBONE_LAYERS = ("Conv1", "bn_Conv1", "expanded_conv_", "block_")
 
 
 def load(source: str, data_dir: str | None) -> keras_mtl.Splits:
@@ -197,7 +207,12 @@ def build(hp: Any, tasks: keras_mtl.TaskSet) -> keras_mtl.MultiTaskModel:
     """
     sharing = hp.Choice("sharing", ["hard_sharing", "cross_stitch", "mtan"])
     width = hp.Int("width", 16, 64, step=16, default=32)
-    if hp.Choice("backbone", ["small", "mobilenet_v2"]) == "small":
+    backbone = hp.Choice(
+        "backbone",
+        ["small", "mobilenet_v2"],
+        default="mobilenet_v2" if PRETRAINED else "small",
+    )
+    if backbone == "small":
         blocks = [
             stem(width),
             hourglass(width, "first"),
@@ -248,17 +263,51 @@ def hourglass(width: int, name: str) -> Any:
 
 def mobilenet_v2(width: int) -> Any:
     """The network of `keras.applications`, its taps brought together."""
-    network = keras.applications.MobileNetV2(
-        input_shape=(None, None, 3),
-        alpha=0.35,
-        include_top=False,
-        weights=PRETRAINED,
-    )
+    network = pretrained()
     names = ["block_2_add", "block_5_add"]
     taps = [network.get_layer(name).output for name in names]
     taps[0] = convolution(taps[0], width)
     x = upwards(network.get_layer("block_12_add").output, taps)
     return keras.Model(network.input, x, name="mobilenet_v2")
+
+
+def pretrained() -> Any:
+    """MobileNetV2 with the weights that are asked for, or can be had."""
+
+    def network(weights: str | None) -> Any:
+        return keras.applications.MobileNetV2(
+            input_shape=(None, None, 3),
+            alpha=0.35,
+            include_top=False,
+            weights=weights,
+        )
+
+    if PRETRAINED is None:
+        return network(None)
+    try:
+        with warnings.catch_warnings():
+            # That ImageNet's weights are those for 224 × 224 pixels.
+            warnings.simplefilter("ignore")
+            found = network(PRETRAINED)
+    except Exception as error:  # Keras raises no narrower one
+        if PRETRAINED != "imagenet":
+            raise
+        warnings.warn(
+            "MobileNetV2 starts from random weights, and nothing of it is "
+            f"frozen: those of ImageNet could not be fetched ({error})",
+            stacklevel=2,
+        )
+        return network(None)
+    for layer in found.layers:
+        layer.trainable = block_number(layer.name) >= FROZEN
+    return found
+
+
+def block_number(name: str) -> int:
+    """Of a layer of MobileNetV2; 0 before the second block."""
+    if not name.startswith("block_"):
+        return 0
+    return int(name.split("_")[1])
 
 
 def upwards(x: Any, taps: Sequence[Any]) -> Any:
@@ -281,9 +330,35 @@ def convolution(x: Any, filters: int, size: int = 3, strides: int = 1) -> Any:
 def optimizer(hp: Any) -> keras.optimizers.Optimizer:
     """Adam, at a rate that falls to zero over the `EPOCHS`."""
     rate = hp.Float("learning_rate", 1e-3, 1e-2, sampling="log", default=3e-3)
-    return keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(rate, STEPS)
-    )
+    schedule = keras.optimizers.schedules.CosineDecay(rate, STEPS)
+    if PRETRAINED:
+        return SlowerBackbone(schedule, backbone_rate=BACKBONE_RATE)
+    return keras.optimizers.Adam(schedule)
+
+
+@keras.saving.register_keras_serializable("scenes")
+class SlowerBackbone(keras.optimizers.Adam):
+    """Adam with a learning rate of its own for the layers of MobileNetV2."""
+
+    def __init__(
+        self, *args: Any, backbone_rate: float = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.backbone_rate = backbone_rate
+
+    def update_step(
+        self, gradient: Any, variable: Any, learning_rate: Any
+    ) -> None:
+        """A step of one variable, of Keras or of its backend."""
+        path = getattr(variable, "path", variable.name)
+        layers = path.split("/")[:-1]
+        if any(layer.startswith(BACKBONE_LAYERS) for layer in layers):
+            learning_rate = learning_rate * self.backbone_rate
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "backbone_rate": self.backbone_rate}
 
 
 def segmentation_task(name: str, classes: Sequence[str]) -> keras_mtl.Task:

@@ -205,6 +205,64 @@ def test_training(drawn, page, splits, tmp_path):
     assert keras_mtl.export(whole, tmp_path / "scenes").name == "1"
 
 
+@pytest.fixture
+def with_backbone(page, monkeypatch):
+    """Sets the recipe's constants; ImageNet's weights are at hand, or not."""
+    make = keras.applications.MobileNetV2
+
+    def set_up(at_hand, **constants):
+        def network(weights=None, **options):
+            if weights == "imagenet" and not at_hand:
+                raise Exception("URL fetch failure")
+            return make(weights=None, **options)
+
+        monkeypatch.setattr(keras.applications, "MobileNetV2", network)
+        for name, value in {"PRETRAINED": "imagenet", **constants}.items():
+            monkeypatch.setitem(page, name, value)
+
+    return set_up
+
+
+def test_layers_of_the_backbone_are_frozen_as_told(page, with_backbone):
+    with_backbone(at_hand=True, FROZEN=2)
+    network = page["mobilenet_v2"](16)
+    for name, trainable in {
+        "Conv1": False,
+        "expanded_conv_project": False,
+        "block_1_expand_BN": False,
+        "block_2_expand": True,
+        "block_12_project": True,
+    }.items():
+        assert network.get_layer(name).trainable is trainable
+
+
+def test_it_starts_from_scratch_where_weights_are_not_at_hand(
+    page, with_backbone
+):
+    with_backbone(at_hand=False, FROZEN=2)
+    with pytest.warns(UserWarning, match="random weights.*URL fetch failure"):
+        network = page["pretrained"]()
+    assert all(layer.trainable for layer in network.layers)
+
+
+def test_the_backbone_learns_slower(page, with_backbone):
+    with_backbone(at_hand=True, BACKBONE_RATE=0.25)
+    inputs = keras.Input((2,))
+    low = keras.layers.Dense(2, name="block_3_expand")
+    high = keras.layers.Dense(2, name="head")
+    high(low(inputs))
+    optimizer = page["optimizer"](keras_tuner.HyperParameters())
+    assert optimizer.get_config()["backbone_rate"] == 0.25
+    optimizer.build([low.kernel, high.kernel])
+    before = [w.numpy() for w in (low.kernel, high.kernel)]
+    optimizer.apply([np.ones((2, 2), "float32")] * 2)
+    steps = [
+        old - new.numpy()
+        for old, new in zip(before, (low.kernel, high.kernel), strict=True)
+    ]
+    np.testing.assert_allclose(steps[0], 0.25 * steps[1], rtol=1e-3)
+
+
 def test_crops_belong_to_their_labels(page):
     rng = np.random.default_rng(1)
     classes = rng.integers(0, 13, (3, 12, 16)).astype("int32")
