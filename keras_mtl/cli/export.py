@@ -138,7 +138,9 @@ def export_file(
             return
         report = serving.check(version_dir)
     except ValueError as error:
-        new_console(stderr=True).print(f"The export failed: {error}")
+        new_console(stderr=True).print(
+            f"The export failed: {error}", soft_wrap=True
+        )
         raise typer.Exit(1) from None
     print_check(console, report)
     if not report.ok:

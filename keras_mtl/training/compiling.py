@@ -95,7 +95,7 @@ def ready_balancer(
         warnings.warn(
             "The tasks of this model share no trainable variable: "
             f"`balancer={balancer.name}` has nothing to balance.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return balancer
 

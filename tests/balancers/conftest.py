@@ -17,7 +17,7 @@ def rows_of(test):
 
 def pytest_generate_tests(metafunc):
     if "row" in metafunc.fixturenames:
-        metafunc.parametrize("row", rows_of(metafunc.function.__name__))
+        metafunc.parametrize("row", list(rows_of(metafunc.function.__name__)))
     if "hand" in metafunc.fixturenames:
         metafunc.parametrize(
             ("case", "hand"),
