@@ -1,7 +1,6 @@
 """A Functional model that learns several tasks at once."""
 
 import functools
-import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from keras_mtl.schedules import base as schedules
 from keras_mtl.tasks import TaskSet
 from keras_mtl.tasks.task import serialize_loss
 from keras_mtl.tasks.task_set import check_keys
+from keras_mtl.training.arguments import by_name, fill_weights, take_mixture
 from keras_mtl.training.backends import backend
 from keras_mtl.training.checks import DataGuard, complete_weights
 from keras_mtl.training.compiling import (
@@ -584,16 +584,16 @@ class MultiTaskModel(keras.Model):
 
         `x` may be a `keras_mtl.data.Mixture`, too.
         """
-        call = _bound(super().fit, args, kwargs)
+        call = by_name(super().fit, args, kwargs)
         self._assert_compile_called("fit")
         if distributed(self):
             backend().check_fit(self)
         guard = self._compiled.guard
-        follower = _take_mixture(call)
+        follower = take_mixture(call)
         call["x"] = guard.guard(
             call.get("x"), call.get("y"), call.get("sample_weight")
         )
-        _complete(call)
+        fill_weights(call)
         validation = call.get("validation_data")
         if isinstance(validation, (tuple, list)):
             guard.guard(
@@ -623,7 +623,7 @@ class MultiTaskModel(keras.Model):
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on checked data."""
-        call = _bound(super().evaluate, args, kwargs)
+        call = by_name(super().evaluate, args, kwargs)
         self._assert_compile_called("evaluate")
         if not call.get("_use_cached_eval_dataset"):
             call["x"] = self._compiled.guard.guard(
@@ -632,7 +632,7 @@ class MultiTaskModel(keras.Model):
                 call.get("sample_weight"),
                 labels_needed=False,
             )
-        _complete(call)
+        fill_weights(call)
         self._evaluates = True
         try:
             with self._explained():
@@ -666,12 +666,12 @@ class MultiTaskModel(keras.Model):
     def _on_batch(
         self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        call = _bound(function, args, kwargs)
+        call = by_name(function, args, kwargs)
         self._assert_compile_called(function.__name__)
         self._compiled.guard.check_batch(
             call["x"], call.get("y"), call.get("sample_weight")
         )
-        _complete(call)
+        fill_weights(call)
         with self._explained():
             return function(**call)
 
@@ -780,45 +780,3 @@ def _check_units(tasks: TaskSet, outputs: Mapping[str, Any]) -> None:
 
 def _batch_size(x: Any) -> Any:
     return ops.shape(keras.tree.flatten(x)[0])[0]
-
-
-def _complete(call: dict[str, Any]) -> None:
-    if call.get("sample_weight") is not None:
-        call["sample_weight"] = complete_weights(
-            call["sample_weight"], call.get("y")
-        )
-
-
-def _take_mixture(call: dict[str, Any]) -> list[Any]:
-    """Puts a mixture's stream in the place of the mixture.
-
-    Returns:
-        The callback that the stream needs, if there is a mixture.
-    """
-    if not hasattr(call.get("x"), "for_fit"):
-        return []
-    for argument in (
-        "y",
-        "batch_size",
-        "sample_weight",
-        "steps_per_epoch",
-        "class_weight",
-    ):
-        if call.get(argument) is not None:
-            raise ValueError(
-                f"`{argument}` must be left out, for a mixture has its own "
-                f"labels, weights, batches and steps. Received: "
-                f"{argument}={call[argument]!r}"
-            )
-    call["x"], follower = call["x"].for_fit(call.get("initial_epoch", 0))
-    call["shuffle"] = False  # it has an order of its own
-    return [follower]
-
-
-def _bound(
-    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """The arguments of a call by name."""
-    bound = inspect.signature(function).bind(*args, **kwargs)
-    named = dict(bound.arguments)
-    return {**named.pop("kwargs", {}), **named}
