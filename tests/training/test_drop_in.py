@@ -272,3 +272,21 @@ def test_metrics_of_rows_with_gaps():
     f1 = keras.metrics.F1Score(None)
     f1.update_state(labels[whole].astype("float32"), scores[whole])
     np.testing.assert_allclose(logs["tags_f1_score"], f1.result(), rtol=1e-5)
+
+
+def test_validation_weights_may_leave_tasks_out():
+    x, y = models.data(16)
+    model = models.model()
+    model.compile("sgd", balancer="fixed")
+    weights = {"age": np.linspace(0.5, 2, 16).astype("float32")}
+    history = model.fit(
+        x, y, epochs=1, verbose=0, validation_data=(x, y, weights)
+    ).history
+    weighted = model.evaluate(
+        x, y, sample_weight=weights, verbose=0, return_dict=True
+    )
+    plain = model.evaluate(x, y, verbose=0, return_dict=True)
+    found = {key: history[f"val_{key}"][0] for key in ("age_loss", "zoo_loss")}
+    assert found["age_loss"] == pytest.approx(weighted["age_loss"], rel=1e-5)
+    assert found["age_loss"] != pytest.approx(plain["age_loss"], rel=1e-3)
+    assert found["zoo_loss"] == pytest.approx(plain["zoo_loss"], rel=1e-5)
