@@ -155,16 +155,20 @@ def runner(
         ValueError: As `compiled`.
     """
     model = compiled(workload, variant, jit)
-    x, y = workload.data(steps)
+    # One iterator for all epochs: between two, TensorFlow may wait half a
+    # second for the tuning thread of the first to end.
+    batches = (
+        tf.data.Dataset.from_tensor_slices(workload.data(steps))
+        .batch(workload.batch)
+        .repeat()
+    )
 
     def run() -> float:
         timer = EpochTimer()
         model.fit(
-            x,
-            y,
-            batch_size=workload.batch,
+            batches,
             epochs=2,
-            shuffle=False,
+            steps_per_epoch=steps,
             verbose=0,
             callbacks=[timer],
         )

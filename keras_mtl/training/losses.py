@@ -58,33 +58,33 @@ def read_labels(
     y_pred = ops.convert_to_tensor(y_pred, dtype=task.loss.dtype)
     y_true = ops.convert_to_tensor(y_true)
     if keras.backend.is_float_dtype(y_true.dtype):
-        missing = ops.isnan(y_true)
+        there = y_true == y_true  # as only NaN is not
         if task.classifies:
-            missing = ops.logical_or(missing, y_true == MISSING_CLASS)
+            there = ops.logical_and(there, y_true != MISSING_CLASS)
     elif task.classifies and y_true.dtype != "bool":
-        missing = ops.cast(y_true, "int64") == MISSING_CLASS
+        there = ops.cast(y_true, "int64") != MISSING_CLASS
     else:
-        missing = ops.zeros_like(y_true, dtype="bool")
+        there = ops.ones_like(y_true, dtype="bool")
     ignored = getattr(task.loss, "ignore_class", None)
     if ignored is not None:  # Keras leaves it out of the mean, too
-        missing = ops.logical_or(missing, y_true == ignored)
+        there = ops.logical_and(there, y_true != ignored)
     y_true = ops.cast(y_true, task.loss.dtype)
-    y_true = ops.where(missing, ops.zeros_like(y_true), y_true)
+    y_true = ops.where(there, y_true, ops.zeros_like(y_true))
 
     # Keras pairs labels (batch,) with predictions (batch, 1).
     if len(y_true.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:
-        y_true, missing = y_true[..., None], missing[..., None]
+        y_true, there = y_true[..., None], there[..., None]
     one_by_one = False
     if len(y_true.shape) == len(y_pred.shape) and len(y_true.shape) > 1:
         one_by_one = task.pointwise and y_true.shape[-1] != 1
         if one_by_one:
             y_true, y_pred = y_true[..., None], y_pred[..., None]
         elif y_true.shape[-1] == 1:
-            missing = missing[..., 0]
+            there = there[..., 0]
         else:
-            missing = ops.any(missing, axis=-1)
+            there = ops.all(there, axis=-1)
 
-    there = ops.cast(ops.logical_not(missing), task.loss.dtype)
+    there = ops.cast(there, task.loss.dtype)
     if keras_mask is not None:
         there = there * _expand(keras_mask, there)
     weights = there
@@ -109,8 +109,8 @@ class Totals(NamedTuple):
     count: Any
 
 
-def mean_loss(totals: Totals) -> tuple[Any, Any]:
-    """The mean loss over the labels that are there, and whether any is.
+def mean_loss(totals: Totals) -> Any:
+    """The mean loss over the labels that are there, 0 if none is.
 
     With sample weights w the mean is Σ w·l / #{w ≠ 0}: what Keras computes,
     except that samples without a label count neither above nor below.
@@ -119,10 +119,9 @@ def mean_loss(totals: Totals) -> tuple[Any, Any]:
         totals: From `loss_totals`, of the whole batch.
 
     Returns:
-        A scalar in the dtype of the loss, 0 without labels, and a boolean
-        scalar.
+        A scalar in the dtype of the loss.
     """
-    return ops.divide_no_nan(totals.loss, totals.divisor), totals.count > 0
+    return ops.divide_no_nan(totals.loss, totals.divisor)
 
 
 def even_examples(labels: Labels, before: Any = 0) -> Labels:
@@ -170,8 +169,10 @@ def loss_totals(task: Task, labels: Labels) -> Totals:
     """The sum of the losses, what to divide it by, and how many there are."""
     values = task.loss.call(labels.y_true, labels.y_pred)
     there = _expand(labels.there, values)
-    # 0 · inf is NaN: a missing label's loss must not be read at all.
-    values = ops.where(there > 0, values, 0.0)
+    # 0 · inf is NaN: a missing label's loss must not be read at all. This
+    # gives the loss where there is a label, 0 where there is none, whatever
+    # the loss is, and is cheaper than to compare and choose.
+    values = ops.divide_no_nan(values, there)
     weights = there
     if labels.weights is not labels.there:
         weights = _expand(labels.weights, values)

@@ -363,7 +363,7 @@ class MultiTaskModel(keras.Model):
 
     def each_loss(
         self, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> tuple[dict[str, Any], list[Any], list[Any]]:
+    ) -> tuple[dict[str, Any], list[Any], Any]:
         """The unweighted loss of each task on one batch, as scalars.
 
         Within a distribution strategy the batch is that of all replicas.
@@ -374,8 +374,8 @@ class MultiTaskModel(keras.Model):
             sample_weight: None, weights for all tasks, or a dict by task.
 
         Returns:
-            Labels as read, by task; T losses; for each task whether it has a
-            label.
+            Labels as read, by task; T losses; whether each task has a label,
+            booleans `(T,)`.
         """
         labels, totals = {}, {}
         for name, task in (self.tasks or {}).items():
@@ -386,19 +386,17 @@ class MultiTaskModel(keras.Model):
             )
             labels[name] = read_labels(task, y[name], y_pred[name], weight)
             totals[name] = loss_totals(task, labels[name])
-        losses, present = [], []
-        for whole in backend().added_totals(self.tasks, totals).values():
-            loss, there = mean_loss(whole)
-            losses.append(ops.cast(loss, "float32"))
-            present.append(there)
-        return labels, losses, present
+        whole = backend().added_totals(self.tasks, totals).values()
+        losses = [ops.cast(mean_loss(own), "float32") for own in whole]
+        counts = ops.stack([ops.cast(own.count, "float32") for own in whole])
+        return labels, losses, counts > 0
 
     def task_losses(
         self, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> tuple[dict[str, Any], Any, Any]:
         """As `each_loss`, with losses `(T,)` and booleans `(T,)`."""
         labels, losses, present = self.each_loss(y, y_pred, sample_weight)
-        return labels, ops.stack(losses), ops.stack(present)
+        return labels, ops.stack(losses), present
 
     @property
     def losses(self) -> list[Any]:

@@ -82,7 +82,7 @@ def test_halves_add_up(reduction, weighted):
     weight = rng.uniform(1, 2, 7).astype("float32") if weighted else None
     labels = read_labels(task, y_true, y_pred, weight)
     totals = loss_totals(task, labels)
-    whole, _ = mean_loss(totals)
+    whole = mean_loss(totals)
     even = loss_totals(task, even_examples(labels))
     part, share = half_loss(task, even, totals)
     # With one example before these, the odd ones are even.

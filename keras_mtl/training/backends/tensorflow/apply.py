@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_mtl.graph import Partition
 from keras_mtl.training.backends.tensorflow import replicas
 from keras_mtl.training.backends.tensorflow.backward import Gradients
-from keras_mtl.training.backends.tensorflow.branches import usually
+from keras_mtl.training.backends.tensorflow.branches import usually, whole
 
 
 def apply(model: Any, gradients: Gradients, usable: Any) -> None:
@@ -31,108 +31,110 @@ def apply(model: Any, gradients: Gradients, usable: Any) -> None:
         if gradient is not None or id(variable) not in idle
     ]
 
-    if replicas.are_there():
-        _apply_on_replicas(model, pairs, usable)
+    tasks = _tasks(model)
+    if _reads_all(optimizer):
+        # What is not finite in a head may not reach the others.
+        pairs = [
+            (_masked(g, _moves(tasks[id(v)], usable)), v)
+            if id(v) in tasks
+            else (g, v)
+            for g, v in pairs
+        ]
+    states = _states(model, tasks)
+    # Under accumulation the step that applies may carry gradients of earlier
+    # batches.
+    if optimizer.gradient_accumulation_steps or not states:
+        _apply(optimizer, pairs)
         return
 
-    def apply_all() -> Any:
-        optimizer.apply_gradients(pairs)
-        return tf.constant(0)
-
-    def apply_masked(moving: dict[int, Any]) -> None:
-        # A head's gradient that is not finite must not reach a norm over all
-        # gradients, nor the sums of gradient accumulation.
-        optimizer.apply_gradients(
-            [
-                (_masked(gradient, moving.get(id(variable))), variable)
-                for gradient, variable in pairs
-            ]
-        )
-
-    def apply_to_usable() -> Any:
-        moving = _moving(model, usable)
-        kept = [
-            (state, keep, tf.identity(state))
-            for state, keep in _states(model, moving)
-        ]
-        apply_masked(moving)
-        for state, keep, old in kept:
-            state.assign(tf.where(keep, tf.identity(state), old))
-        return tf.constant(0)
-
-    if optimizer.gradient_accumulation_steps:
-        # The step that applies may carry gradients of earlier batches.
-        apply_masked(_moving(model, usable)) if model.balancer else apply_all()
-    else:
-        usually(tf.reduce_all(usable), apply_all, apply_to_usable)
-
-
-def _apply_on_replicas(
-    model: Any, pairs: list[tuple[Any, Any]], usable: Any
-) -> None:
-    """The same, where no condition may hold the optimizer's step.
-
-    Args:
-        model: A compiled `MultiTaskModel`.
-        pairs: Gradients of all replicas' examples, and variables.
-        usable: Which tasks took part `(T,)`.
-    """
     fine = tf.reduce_all(usable)
-    moving = _moving(model, usable)
-    states = _states(model, moving)
-    there = [(g, v) for g, v in pairs if g is not None]
-    gradients = usually(
-        fine,
-        lambda: [g for g, _ in there],
-        lambda: [_masked(g, moving.get(id(v))) for g, v in there],
-    )
-    nothing = [tf.zeros([0], state.dtype) for state, _ in states]
-    kept = usually(
-        fine, lambda: nothing, lambda: [tf.identity(s) for s, _ in states]
-    )
-    with replicas.already_added(model.optimizer):
-        model.optimizer.apply_gradients(
-            [
-                *zip(gradients, [v for _, v in there], strict=True),
-                *((None, v) for g, v in pairs if g is None),
-            ]
-        )
 
-    def put_back() -> Any:
-        for (state, keep), old in zip(states, kept, strict=True):
-            old = tf.reshape(old, state.shape)
-            state.assign(tf.where(keep, tf.identity(state), old))
+    def step() -> Any:
+        _apply(optimizer, pairs)
         return tf.constant(0)
 
-    usually(fine, lambda: tf.constant(0), put_back)
+    def keep() -> list[Any]:
+        return [tf.identity(state) for state, _ in states]
+
+    def put_back(kept: list[Any]) -> Any:
+        for (state, movers), old in zip(states, kept, strict=True):
+            old = tf.reshape(old, state.shape)
+            moves = _moves(movers, usable)
+            state.assign(tf.where(moves, tf.identity(state), old))
+        return tf.constant(0)
+
+    def step_and_put_back() -> Any:
+        kept = keep()
+        step()
+        return put_back(kept)
+
+    if model.jit_compile and not replicas.are_there():
+        # XLA compiles both sides, and would copy what a condition hands out.
+        usually(fine, step, step_and_put_back)
+        return
+    # Replicas cannot wait for each other inside of a condition. A step outside
+    # of one starts on some variables while the pass to others still runs, too.
+    nothing = [tf.zeros([0], state.dtype) for state, _ in states]
+    kept = whole(fine, lambda: nothing, keep)
+    step()
+    whole(fine, lambda: tf.constant(0), lambda: put_back(kept))
 
 
-def _moving(model: Any, usable: Any) -> dict[int, Any]:
-    """Whether a variable may move, by its id.
+def _apply(optimizer: Any, pairs: list[tuple[Any, Any]]) -> None:
+    if not replicas.are_there():
+        optimizer.apply_gradients(pairs)
+        return
+    there = [(g, v) for g, v in pairs if g is not None]
+    with replicas.already_added(optimizer):
+        optimizer.apply_gradients(
+            [*there, *((None, v) for g, v in pairs if g is None)]
+        )
 
-    A boolean for each entry where a variable has one for each task. Variables
-    that always may are left out.
+
+def _reads_all(optimizer: Any) -> bool:
+    """Whether one variable's gradient can reach another's step or a later one.
+
+    Unless it is known that it cannot: an optimizer of the user's own may.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return (
+        inner is not optimizer
+        or inner.global_clipnorm is not None
+        or bool(inner.gradient_accumulation_steps)
+        or not type(inner).__module__.startswith("keras.")
+    )
+
+
+def _tasks(model: Any) -> dict[int, list[int] | None]:
+    """The tasks that let a variable move, by its id.
+
+    None where it has an entry for each task, which that task lets move.
+    Variables that always may are left out.
     """
     split: Partition = model.partition
     index = {task: t for t, task in enumerate(split.tasks)}
     owned = {
         id(v) for v in (model.balancer.variables if model.balancer else ())
     }
-    found = {}
+    found: dict[int, list[int] | None] = {}
     for variable in model.trainable_variables:
         if id(variable) in owned:
             # What a balancer learns for each task; other shapes always move.
-            if tuple(variable.shape) == tuple(usable.shape):
-                found[id(variable)] = usable
+            if tuple(variable.shape) == (len(split.tasks),):
+                found[id(variable)] = None
         elif reach := split.reach[id(variable)]:
-            found[id(variable)] = tf.reduce_any(
-                tf.gather(usable, sorted(index[t] for t in reach))
-            )
+            found[id(variable)] = sorted(index[task] for task in reach)
     return found
 
 
+def _moves(tasks: list[int] | None, usable: Any) -> Any:
+    if tasks is None:
+        return usable
+    return tf.reduce_any(tf.gather(usable, tasks))
+
+
 def _masked(gradient: Any, moves: Any) -> Any:
-    if gradient is None or moves is None:
+    if gradient is None:
         return gradient
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(
@@ -143,8 +145,10 @@ def _masked(gradient: Any, moves: Any) -> Any:
     return tf.where(moves, gradient, tf.zeros_like(gradient))
 
 
-def _states(model: Any, moving: dict[int, Any]) -> list[tuple[Any, Any]]:
-    """Pairs of a variable or its optimizer state, and whether it may move."""
+def _states(
+    model: Any, tasks: dict[int, list[int] | None]
+) -> list[tuple[Any, list[int] | None]]:
+    """Variables and their optimizer state, and the tasks that move them."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     variables = model.trainable_variables
     # Optimizers keep one list a kind of state, in the order of variables.
@@ -155,7 +159,7 @@ def _states(model: Any, moving: dict[int, Any]) -> list[tuple[Any, Any]]:
     ]
     pairs = []
     for i, variable in enumerate(variables):
-        if id(variable) not in moving:
+        if id(variable) not in tasks:
             continue
         states = {id(variable): variable}
         states.update(
@@ -164,5 +168,5 @@ def _states(model: Any, moving: dict[int, Any]) -> list[tuple[Any, Any]]:
             if isinstance(slot[i], keras.Variable)
             and slot[i].shape == variable.shape
         )
-        pairs += [(state, moving[id(variable)]) for state in states.values()]
+        pairs += [(state, tasks[id(variable)]) for state in states.values()]
     return pairs

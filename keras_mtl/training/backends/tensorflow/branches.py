@@ -27,3 +27,27 @@ def usually(
         otherwise, autograph=False, experimental_attributes={"_noinline": True}
     )
     return tf.cond(fine, then, lambda: apart())
+
+
+def whole(
+    fine: Any, then: Callable[[], Any], otherwise: Callable[[], Any]
+) -> Any:
+    """`usually`, for a choice between doing nothing and reading many variables.
+
+    A condition merged into the graph passes each tensor that a side reads
+    through a switch of its own, in every step. This one stays one operation,
+    which waits for all that it reads.
+
+    Args:
+        fine: A boolean scalar.
+        then: Called where it is true; returns at least one tensor.
+        otherwise: As for `usually`.
+    """
+    result = usually(fine, then, otherwise)
+    if not tf.executing_eagerly():
+        # `tf.cond` returns identities of what its operation returns.
+        choice = tf.nest.flatten(result)[0].op.inputs[0].op
+        choice._set_attr(
+            "_lower_using_switch_merge", tf.compat.v1.AttrValue(b=False)
+        )
+    return result

@@ -97,7 +97,7 @@ def _gradients(
             for loss, weight in zip(each, tf.unstack(weights), strict=True)
         ]
     blocks = Backward(tap, weighted).variable_blocks()
-    return tf.stack(each), tf.stack(there), blocks
+    return tf.stack(each), there, blocks
 
 
 def _grams(blocks: list[Block | None], count: int) -> Any:

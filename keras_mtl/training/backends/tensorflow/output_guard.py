@@ -22,42 +22,47 @@ class OutputGuard:
     def __init__(self, tasks: list[str], *, reads_gradients: bool) -> None:
         self.tasks = tasks
         self.reads_gradients = reads_gradients
-        # Which losses can be used: a boolean scalar a task, set between the
-        # forward and the backward pass.
-        self.present: list[Any] = []
-        self._passed: dict[int, Any] = {}
+        # Which losses can be used `(T,)`, set between the forward and the
+        # backward pass.
+        self.present: Any = None
+        self._passed: Any = None
 
     def watch(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs of the model, to take the losses of."""
-        watched = dict(outputs)
-        for t, task in enumerate(self.tasks):
-            watched[task] = self._watch_one(t, outputs[task])
-        return watched
+        watched = self._watch_all(*[outputs[task] for task in self.tasks])
+        for task, tensor in zip(self.tasks, watched, strict=True):
+            # What is new drops the mask that Keras hangs on a tensor.
+            mask = getattr(outputs[task], "_keras_mask", None)
+            if mask is not None:
+                tensor._keras_mask = mask
+        return {**outputs, **dict(zip(self.tasks, watched, strict=True))}
 
-    def _watch_one(self, index: int, output: Any) -> Any:
+    def _watch_all(self, *outputs: Any) -> tuple[Any, ...]:
         @tf.custom_gradient
-        def pass_on(tensor: Any) -> Any:
-            def backward(gradient: Any) -> Any:
-                passes = self.present[index]
+        def pass_on(*tensors: Any) -> Any:
+            def backward(*gradients: Any) -> Any:
+                self._passed = self.present
                 if self.reads_gradients:
                     # The sum is finite if all are; it is cheaper to test.
-                    finite = tf.math.is_finite(tf.reduce_sum(gradient))
-                    passes = tf.logical_and(passes, replicas.everywhere(finite))
-                self._passed[index] = passes
-                return tf.where(passes, gradient, tf.zeros_like(gradient))
+                    sums = [
+                        tf.cast(tf.reduce_sum(gradient), "float32")
+                        for gradient in gradients
+                    ]
+                    finite = tf.math.is_finite(tf.stack(sums))
+                    self._passed = tf.logical_and(
+                        self.present, replicas.everywhere(finite)
+                    )
+                return [
+                    tf.where(passes, gradient, tf.zeros_like(gradient))
+                    for passes, gradient in zip(
+                        tf.unstack(self._passed), gradients, strict=True
+                    )
+                ]
 
-            return tf.identity(tensor), backward
+            return [tf.identity(tensor) for tensor in tensors], backward
 
-        watched = pass_on(output)
-        # `tf.identity` drops the mask that Keras hangs on a tensor.
-        mask = getattr(output, "_keras_mask", None)
-        if mask is not None:
-            watched._keras_mask = mask
-        return watched
+        return pass_on(*outputs)  # type: ignore[no-any-return]
 
-    def usable(self) -> list[Any]:
-        """Which tasks' gradients went through: a boolean scalar a task."""
-        return [
-            self._passed.get(t, present)
-            for t, present in enumerate(self.present)
-        ]
+    def usable(self) -> Any:
+        """Which tasks' gradients went through `(T,)`."""
+        return self.present if self._passed is None else self._passed

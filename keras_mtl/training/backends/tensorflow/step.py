@@ -129,12 +129,12 @@ def _loss_step(
         extra = replicas.mean_loss(model.extra_loss())
         objective = _objective(model.balancer, weighted, present) + extra
         scaled = model.optimizer.scale_loss(objective)
-    guard.present = tf.unstack(present)
+    guard.present = present
     *gradients, at_losses = tape.gradient(
         scaled, [*model.trainable_variables, weighted]
     )
     gradients = _added(model, gradients)
-    usable = tf.stack(guard.usable())
+    usable = guard.usable()
     weights = at_losses / _loss_scale(model)
     total = _total(model, weighted, labelled, usable) + extra
     return (
@@ -171,7 +171,7 @@ def _gradient_step(
             y_pred = model(x, training=True)
         # Each by itself: from one stacked vector, every task's backward pass
         # would be traced through all heads.
-        labels, each, each_there = model.each_loss(y, y_pred, sample_weight)
+        labels, each, there = model.each_loss(y, y_pred, sample_weight)
         factors, active = model.step_factors()
         scaled = _each_scaled(model, each, factors)
         if getattr(balancer, "double_sampled", False):
@@ -184,7 +184,7 @@ def _gradient_step(
         extra = replicas.mean_loss(model.extra_loss())
         scaled_extra = optimizer.scale_loss(extra)
 
-    losses, there = tf.stack(each), tf.stack(each_there)
+    losses = tf.stack(each)
     labelled = _both(there, active)
     present = _sound(model, losses, labelled)
     weighted = _weighted(losses, factors, present)
