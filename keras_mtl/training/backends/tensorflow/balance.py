@@ -17,7 +17,7 @@ from keras_mtl.training.backends.tensorflow.backward import (
     Mix,
     mixed,
 )
-from keras_mtl.training.backends.tensorflow.branches import usually
+from keras_mtl.training.backends.tensorflow.branches import usually, whole
 from keras_mtl.training.backends.tensorflow.layerwise import LayerwiseBackward
 
 # A method that needs no Gram matrix has one made only every so many steps,
@@ -478,7 +478,7 @@ def _cleaned(
     def rows(blocks: list[Block | None]) -> list[Any]:
         return [block.rows for block in blocks if block is not None]
 
-    found = usually(
+    found = whole(
         all_finite,
         lambda: rows(blocks),
         lambda: rows(_masked(blocks, usable)),

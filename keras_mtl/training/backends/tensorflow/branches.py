@@ -32,7 +32,7 @@ def usually(
 def whole(
     fine: Any, then: Callable[[], Any], otherwise: Callable[[], Any]
 ) -> Any:
-    """`usually`, for a choice between doing nothing and reading many variables.
+    """`usually`, for a choice of which the common side does next to nothing.
 
     A condition merged into the graph passes each tensor that a side reads
     through a switch of its own, in every step. This one stays one operation,
