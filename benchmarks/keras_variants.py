@@ -169,6 +169,7 @@ def runner(
             batches,
             epochs=2,
             steps_per_epoch=steps,
+            shuffle=False,
             verbose=0,
             callbacks=[timer],
         )

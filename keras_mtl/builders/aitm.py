@@ -9,9 +9,9 @@ from keras import ops
 
 from keras_mtl._registry import PACKAGE
 from keras_mtl.builders.blocks import copy_block
-from keras_mtl.builders.probability_chain import check_probabilities
+from keras_mtl.builders.probability_chain import check_events, probability
 from keras_mtl.builders.registry import registry
-from keras_mtl.builders.towers import begin, head
+from keras_mtl.builders.towers import begin
 from keras_mtl.layers.attention_transfer import AttentionTransfer
 from keras_mtl.tasks import Task, TaskSet
 from keras_mtl.training import MultiTaskModel
@@ -50,7 +50,8 @@ def aitm(
         A model with one output per task, not yet compiled.
 
     Raises:
-        ValueError: A task that is not binary, or whose loss takes logits; a
+        ValueError: A task that is not binary, whose loss takes logits, or
+            whose head gives anything but one probability an example; a
             negative calibration; a depth out of range.
 
     Example:
@@ -72,8 +73,7 @@ def aitm(
         Multi-step Conversions with Multi-task Learning in Targeted Display
         Advertising", KDD 2021, arXiv:2105.08489.
     """
-    stem = begin(inputs, tasks, blocks, depth)
-    check_probabilities(stem.tasks)
+    stem = begin(inputs, check_events(tasks), blocks, depth)
     outputs = {}
     handed_on = None
     for key, task in stem.tasks.items():
@@ -89,7 +89,7 @@ def aitm(
             transfer = AttentionTransfer(name=f"{key}_transfer")
             features = transfer([features, information(handed_on)])
         handed_on = features
-        outputs[key] = head(task, features)
+        outputs[key] = probability(task, features)
     return CalibratedChain(
         inputs=inputs,
         outputs=outputs,
@@ -104,7 +104,9 @@ class CalibratedChain(MultiTaskModel):
     """A model whose outputs are penalized where they rise along the chain.
 
     The loss is the model's and no layer's: a layer in a task's tower that
-    read the output before would make that output's head shared.
+    read the output before would make that output's head shared. It counts
+    where this is the model that is trained, not where it is nested in one:
+    put what comes before the chain into the first of its blocks.
 
     Args:
         *args: As for `MultiTaskModel`.

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 
 from keras_mtl.builders.blocks import copy_block
-from keras_mtl.builders.probability_chain import check_probabilities
+from keras_mtl.builders.probability_chain import check_events, probability
 from keras_mtl.builders.registry import registry
-from keras_mtl.builders.towers import begin, head
+from keras_mtl.builders.towers import begin
 from keras_mtl.tasks import Task, TaskSet
 from keras_mtl.training import MultiTaskModel
 
@@ -47,8 +47,9 @@ def esmm(
         A model with one output per task, not yet compiled.
 
     Raises:
-        ValueError: A task that is not binary, or whose loss takes logits; a
-            depth out of range.
+        ValueError: A task that is not binary, whose loss takes logits, or
+            whose head gives anything but one probability an example; a depth
+            out of range.
 
     Example:
         >>> import keras
@@ -68,8 +69,7 @@ def esmm(
         Ma et al., "Entire Space Multi-Task Model: An Effective Approach for
         Estimating Post-Click Conversion Rate", SIGIR 2018, arXiv:1804.07931.
     """
-    stem = begin(inputs, tasks, blocks, depth)
-    check_probabilities(stem.tasks)
+    stem = begin(inputs, check_events(tasks), blocks, depth)
     outputs: dict[str, Any] = {}
     before: str | None = None
     for key, task in stem.tasks.items():
@@ -77,9 +77,9 @@ def esmm(
         for block in stem.blocks:
             features = copy_block(block, key)(features)
         if before is None:
-            outputs[key] = head(task, features)
+            outputs[key] = probability(task, features)
         else:
-            given = head(task, features, name=f"{key}_given_{before}")
+            given = probability(task, features, f"{key}_given_{before}")
             # Products of probabilities are small: whole precision.
             product = keras.layers.Multiply(name=key, dtype="float32")
             outputs[key] = product([outputs[before], given])

@@ -16,9 +16,17 @@ _MAX_NUMBERS = 12  # of columns with the values written in
 _MAX_EXAMPLES = 4
 _MAX_ROWS = 8  # that the coefficients of one task are shown in
 
+# Folders that a callback of its own draws for: a `TaskTensorBoard` leaves
+# these to it, so that no picture is there twice.
+_claimed: set[Path] = set()
+
 
 class SharingTensorBoard(keras.callbacks.Callback):
     """Draws coefficients, gates, branches and attention after each epoch.
+
+    `TaskTensorBoard` draws the same after some of the epochs. This is for
+    pictures of all of them, or of other inputs than those of its `batch`;
+    where both write to one folder, this one draws.
 
     What layers of the same kind learn for different tasks stands in one
     picture, a row a task: the cross-stitch coefficients after a block, the
@@ -41,6 +49,10 @@ class SharingTensorBoard(keras.callbacks.Callback):
         self.x = x
         self._writer: Any = None
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Tells that it draws for this folder."""
+        _claimed.add(self.log_dir.resolve())
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Writes one picture for each kind of layer."""
         pictures = sharing_pictures(self.model, self.x)
@@ -53,12 +65,24 @@ class SharingTensorBoard(keras.callbacks.Callback):
         with self._writer.as_default():
             for name, figure in pictures.items():
                 tf.summary.image(name, figure_pixels(figure)[None], step=epoch)
+        self._writer.flush()
 
     def on_train_end(self, logs: Any = None) -> None:
         """Closes the file."""
+        _claimed.discard(self.log_dir.resolve())
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def is_claimed(log_dir: Path) -> bool:
+    """Whether a `SharingTensorBoard` of its own draws for this folder."""
+    return log_dir.resolve() in _claimed
+
+
+def forget_claim(log_dir: Path) -> None:
+    """Forgets one that a training left behind that did not come to its end."""
+    _claimed.discard(log_dir.resolve())
 
 
 def sharing_pictures(model: Any, x: Any = None) -> dict[str, Figure]:
@@ -73,7 +97,8 @@ def sharing_pictures(model: Any, x: Any = None) -> dict[str, Figure]:
     """
     groups: dict[str, dict[str, np.ndarray]] = {}
     learned = inspect_sharing(model)
-    for name, values in inspect_sharing(model, x).items():
+    found = learned if x is None else inspect_sharing(model, x)
+    for name, values in found.items():
         row, group = _row_and_group(name, model.tasks or model.given_tasks)
         rows = groups.setdefault(group, {})
         if name in learned and values.ndim >= 2 and len(values) <= _MAX_ROWS:
@@ -116,7 +141,8 @@ def _table(group: str, rows: dict[str, np.ndarray]) -> Figure:
     axes.set_yticks(range(len(lines)), list(lines))
     if width <= _MAX_NUMBERS:
         axes.set_xticks(range(width))
-        low, high = np.nanmin(table), np.nanmax(table)
+        finite = table[np.isfinite(table)]
+        low, high = np.quantile(finite, (0, 1)) if finite.size else (0, 0)
         for (i, j), value in np.ndenumerate(table):
             if not np.isnan(value):
                 dark = value < low + 0.6 * (high - low)

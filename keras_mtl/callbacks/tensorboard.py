@@ -1,6 +1,7 @@
 """Logs for TensorBoard, grouped by what is measured."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ import tensorflow as tf
 
 from keras_mtl.callbacks.figure_pixels import figure_pixels
 from keras_mtl.callbacks.gradient_board import GradientBoard
+from keras_mtl.callbacks.sharing_tensorboard import (
+    SharingTensorBoard,
+    forget_claim,
+    is_claimed,
+)
 from keras_mtl.callbacks.window_means import WindowMeans
 
 
@@ -26,10 +32,17 @@ class TaskTensorBoard(keras.callbacks.Callback):
     the factors of the schedule and the learning rate. They are what the step
     has computed anyway: nothing is computed or traced for them.
 
+    Where layers learn how to share, the run `sharing` has pictures of them:
+    of cross-stitch coefficients, of branches, and of whatever else
+    `SharingTensorBoard` reads out of the model's weights. As drawing takes a
+    while, that is after the first epoch, the second, the fourth, the eighth,
+    …, and the last.
+
     With `batch`, after each epoch: the length of each task's gradient in the
     shared variables, the cosine of each pair, the share of pairs that point
     apart, and a picture of all cosines, on that batch. This takes a backward
-    pass for each task, whatever the balancer is.
+    pass for each task, whatever the balancer is. The weights of gates and the
+    masks of attention, which depend on data, are then drawn, too.
 
     Args:
         log_dir: The run's folder.
@@ -63,11 +76,16 @@ class TaskTensorBoard(keras.callbacks.Callback):
         self.batch = batch
         self._writers: dict[str, Any] = {}
         self._gradients: GradientBoard | None = None
+        self._sharing: SharingTensorBoard | None = None
         self._means: WindowMeans | None = None
         self._last = 0
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        """Prepares the look at gradients."""
+        """Prepares the looks at gradients and at what is shared."""
+        forget_claim(self.log_dir)
+        x = None if self.batch is None else self.batch[0]
+        self._sharing = SharingTensorBoard(self.log_dir, x)
+        self._sharing.set_model(self.model)
         if self.batch is not None:
             if not self.model.partition.shared:
                 raise ValueError(
@@ -95,7 +113,7 @@ class TaskTensorBoard(keras.callbacks.Callback):
         if batch - self._last < self.every:
             return
         self._last = batch
-        step = int(self.model.optimizer.iterations)
+        step = int(_number(self.model.optimizer.iterations))
         for key, value in self._means.take().items():
             what, _, task = scalar_tag(key, self.model.tasks).partition("/")
             self._write("train", f"{what} by step/{task}", value, step)
@@ -105,7 +123,7 @@ class TaskTensorBoard(keras.callbacks.Callback):
     def on_epoch_end(
         self, epoch: int, logs: Mapping[str, float] | None = None
     ) -> None:
-        """Writes one point of every curve."""
+        """Writes one point of every curve, and the pictures."""
         for key, value in (logs or {}).items():
             run = "validation" if key.startswith("val_") else "train"
             tag = scalar_tag(key.removeprefix("val_"), self.model.tasks)
@@ -121,13 +139,42 @@ class TaskTensorBoard(keras.callbacks.Callback):
         # Else up to two minutes of them would go with a process that dies.
         for writer in self._writers.values():
             writer.flush()
+        if (
+            self._sharing is not None
+            and not is_claimed(self.log_dir)
+            and self._is_to_draw(epoch + 1)
+        ):
+            self._draw(self._sharing, epoch)
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Closes the files."""
+        if self._sharing is not None:
+            self._sharing.on_train_end()
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
-        self._gradients = self._means = None
+        self._gradients = self._means = self._sharing = None
+
+    def _is_to_draw(self, done: int) -> bool:
+        """Whether it is a power of two of epochs, or all of them."""
+        return (
+            done.bit_count() == 1
+            or done == (self.params or {}).get("epochs")
+            or bool(self.model.stop_training)
+        )
+
+    def _draw(self, sharing: SharingTensorBoard, epoch: int) -> None:
+        try:
+            sharing.on_epoch_end(epoch)
+        # Whatever it is: pictures that nobody asked for must not end a fit.
+        except Exception as error:
+            sharing.on_train_end()
+            self._sharing = None
+            warnings.warn(
+                "TaskTensorBoard cannot draw what is shared and goes on "
+                f"without: {type(error).__name__}: {error}",
+                stacklevel=2,
+            )
 
     def _writer(self, run: str) -> Any:
         if run not in self._writers:
@@ -152,7 +199,9 @@ def scalar_tag(key: str, tasks: Any) -> str:
 def _settings(model: Any) -> dict[str, float]:
     """What the step was told, rather than found out."""
     found = {
-        "all tasks by step/learning_rate": float(model.optimizer.learning_rate)
+        "all tasks by step/learning_rate": _number(
+            model.optimizer.learning_rate
+        )
     }
     if model.schedule is not None:
         factors = keras.ops.convert_to_numpy(
@@ -161,3 +210,8 @@ def _settings(model: Any) -> dict[str, float]:
         for task, factor in zip(model.tasks, factors, strict=True):
             found[f"schedule by step/{task}"] = float(factor)
     return found
+
+
+def _number(variable: Any) -> float:
+    # `float` does not take the variables of a `MirroredStrategy`.
+    return float(keras.ops.convert_to_numpy(variable))

@@ -17,9 +17,9 @@ class Schedule(keras.layers.Layer):
     """Decides which tasks train when.
 
     A factor of 0 takes a task out of a step: to the balancer, to its head and
-    to its optimizer state it is as if its labels were missing. Other factors
-    multiply its loss, before any balancing. What is logged is the loss
-    without its factor.
+    to its optimizer state it is as if its labels were missing, and what its
+    head averages over batches stands still, too. Other factors multiply its
+    loss, before any balancing. What is logged is the loss without its factor.
 
     A schedule is a Keras layer, so that its state is saved with the model and
     resumed, and its factors are tensors, so that no graph is traced anew when
@@ -36,7 +36,8 @@ class Schedule(keras.layers.Layer):
 
         Args:
             tasks: The tasks, in the order of every vector.
-            private: The trainable variables that one task alone depends on.
+            private: The variables that one task alone depends on: those that
+                train, and what its forward pass writes, as moving averages.
         """
         self.tasks = tasks
 
@@ -65,6 +66,8 @@ class Schedule(keras.layers.Layer):
 
     def factors(self, step: Any) -> Any:
         """The factors of a step.
+
+        It may be called more than once a step, for the same factors.
 
         Args:
             step: Steps that the optimizer has done, an integer tensor.

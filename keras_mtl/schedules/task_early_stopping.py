@@ -25,13 +25,13 @@ class TaskEarlyStopping(Schedule):
     """Stops a task that no longer gets better, while the others go on.
 
     A task whose log has not improved for `patience` epochs is frozen: its
-    loss takes no part any more, its head (the variables of it alone) stands
-    still and, with `restore_best_weights`, is set back to its best epoch. The
-    shared part goes on learning from the others, so that the frozen head
-    reads features that still move: the less, the wider the shared part. Where
-    nothing may be lost, a `keras.callbacks.ModelCheckpoint` that monitors the
-    task's log keeps the whole model of its best epoch. When all tasks are
-    frozen, training ends.
+    loss takes no part any more, its head (the variables of it alone, moving
+    averages included) stands still and, with `restore_best_weights`, is set
+    back to its best epoch. The shared part goes on learning from the others,
+    so that the frozen head reads features that still move: the less, the
+    wider the shared part. Where nothing may be lost, a
+    `keras.callbacks.ModelCheckpoint` that monitors the task's log keeps the
+    whole model of its best epoch. When all tasks are frozen, training ends.
 
     Args:
         monitor: The log that is watched, without its task: `"val_loss"` reads

@@ -32,7 +32,7 @@ from keras_mtl.training.compiling import (
 )
 from keras_mtl.training.distributed import distributed, variable_scope
 from keras_mtl.training.epoch_end import EpochEnd
-from keras_mtl.training.forward_state import forward_state, keep_finite
+from keras_mtl.training.forward_state import forward_state, heads, put_back
 from keras_mtl.training.logs import TaskLogs, TaskMetrics
 from keras_mtl.training.losses import loss_totals, mean_loss, read_labels
 
@@ -291,7 +291,7 @@ class MultiTaskModel(keras.Model):
         # What can fail comes first: a model is never compiled by half.
         split = partition(self, list(tasks))
         balancer = ready_balancer(balancer, tasks, split.shared)
-        schedule = ready_schedule(schedule, tasks, split.private)
+        schedule = ready_schedule(schedule, tasks, heads(self, split))
         optimizer = keras.optimizers.get(optimizer)
         if distributed(self):
             backend().check_strategy(self, optimizer, balancer, kwargs)
@@ -398,10 +398,13 @@ class MultiTaskModel(keras.Model):
         labels, losses, present = self.each_loss(y, y_pred, sample_weight)
         return labels, ops.stack(losses), present
 
-    @property
-    def losses(self) -> list[Any]:
-        """Terms of `add_loss`, regularizers and the weight penalty."""
-        losses: list[Any] = super().losses
+    def _get_own_losses(self) -> list[Any]:
+        """As of any model, and the weight penalty.
+
+        Keras asks each nested layer for these, so that the penalty counts
+        where the model is part of another, too. A model has no `add_loss`.
+        """
+        losses: list[Any] = super()._get_own_losses()
         if self.weight_penalty is None:
             return losses
         return [*losses, self.weight_penalty(self)]
@@ -434,9 +437,9 @@ class MultiTaskModel(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of training; called by `fit`."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        state = [] if self.balancer is None else forward_state(self)
+        state = forward_state(self)
         result = backend().train_step(self, x, y, sample_weight)
-        keep_finite(state)
+        put_back(state)
         logs = self._compiled.logs
         logs.update(
             _batch_size(x),

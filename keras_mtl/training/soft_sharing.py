@@ -54,9 +54,13 @@ class SoftSharing:
     Weights that are frozen in some towers stay and pull the others; those
     frozen in all, and moving averages, have no part.
 
+    A nested model counts with all weights in it; a single layer in it is
+    named by its path, as in `"a_net/low"`.
+
     Args:
         layers: Groups of matched layers, by name: one list for each block,
-            with one layer a task.
+            with one layer a task. Layers of nested models are named
+            `model/layer`.
         penalty: `"l2"`, `"mean"` or `"trace_norm"`.
         strength: Factor on the penalty, not negative.
 
@@ -128,18 +132,18 @@ class SoftSharing:
             ValueError: An unknown layer, or layers whose weights have
                 different shapes.
         """
-        names = [layer.name for layer in model.layers]
+        known = _paths(model)
         for group in self.layers:
             for name in group:
-                if name not in names:
-                    close = difflib.get_close_matches(name, names, n=3)
+                if name not in known:
+                    close = _close(name, known)
                     hint = f" Did you mean one of {close}?" if close else ""
                     raise ValueError(
                         "`weight_penalty` must name layers of the model. "
                         f"Received: {name!r}.{hint}"
                     )
             shapes = {
-                name: [tuple(w.shape) for w in model.get_layer(name).weights]
+                name: [tuple(w.shape) for w in _layer(model, name).weights]
                 for name in group
             }
             if any(shapes[name] != shapes[group[0]] for name in group):
@@ -174,7 +178,7 @@ class SoftSharing:
 
     def _of_group(self, model: Any, group: list[str]) -> Any:
         total = ops.zeros(())
-        towers = (model.get_layer(name).weights for name in group)
+        towers = (_layer(model, name).weights for name in group)
         for matched in zip(*towers, strict=True):
             if not any(v.trainable for v in matched):
                 continue
@@ -197,3 +201,26 @@ class SoftSharing:
     def from_config(cls, config: dict[str, Any]) -> "SoftSharing":
         """The penalty that `get_config` described."""
         return cls(**config)
+
+
+def _layer(model: Any, path: str) -> Any:
+    """The layer at a path through nested models, `"model/layer"`."""
+    for name in path.split("/"):
+        model = model.get_layer(name)
+    return model
+
+
+def _paths(model: Any, start: str = "") -> list[str]:
+    """Paths of all layers, of nested models and of the layers in them."""
+    paths = []
+    for layer in model.layers:
+        paths.append(start + layer.name)
+        if isinstance(layer, keras.Model):
+            paths += _paths(layer, f"{start}{layer.name}/")
+    return paths
+
+
+def _close(name: str, known: list[str]) -> list[str]:
+    """Paths that end in a name; if there are none, those spelt alike."""
+    ending = [path for path in known if path.endswith(f"/{name}")]
+    return ending[:3] or difflib.get_close_matches(name, known, n=3)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import keras_mtl
 from keras_mtl import MultiTaskModel, builders
+from keras_mtl.graph import unroll
 
 from .cases import CASES
 
@@ -236,6 +237,31 @@ def test_layers_have_names_that_say_what_they_are(case):
             or any(layer.name.startswith(name) for name in names)
             or layer.name.startswith(("shared", "expert", "branch"))
         ), layer.name
+    printed: list[str] = []
+    model.summary(line_length=100, print_fn=printed.append)
+    for layer in model.layers:
+        assert f" {layer.name} " in "".join(printed)
+
+
+@pytest.mark.parametrize("name", list(builders.registry))
+def test_keras_plots_every_layer_by_its_name(name):
+    pytest.importorskip("pydot", reason="needs pydot")
+    model = _FIRST[name].build()
+    dot = keras.utils.model_to_dot(model, show_layer_names=True)
+    labels = {n.get_name(): n.get("label") for n in dot.get_nodes()}
+    for layer in model.layers:
+        kind = type(layer).__name__
+        assert f"<b>{layer.name}</b> ({kind})" in labels[str(id(layer))]
+    graph = unroll(model, nested=False)
+    source = dict.fromkeys(graph.inputs, model.get_layer("x"))
+    for step in graph.steps:
+        source.update(dict.fromkeys(step.outputs, step.operation))
+    drawn = {(e.get_source(), e.get_destination()) for e in dot.get_edges()}
+    assert drawn == {
+        (str(id(source[slot])), str(id(step.operation)))
+        for step in graph.steps
+        for slot in step.inputs.values()
+    }
 
 
 @pytest.mark.parametrize("name", list(builders.registry))

@@ -68,6 +68,17 @@ def test_a_built_model_gives_all_towers_its_weights():
     assert model.weight_penalty.layers == [["a_net", "b_net"]]
 
 
+def test_weights_of_models_in_a_block_are_tied():
+    x, y = keras.Input((3,)), keras.Input((4,))
+    deep = keras.Model(y, layers.Dense(2)(y), name="deep")
+    model = build(blocks=keras.Model(x, deep(layers.Dense(4)(x)), name="net"))
+    for key, number in (("a", 1.0), ("b", 3.0)):
+        tower = model.get_layer(f"{key}_net")
+        tower.set_weights([np.full(w.shape, number) for w in tower.weights])
+    expected = 0.01 * (3 - 1) ** 2 * (3 * 4 + 4 + 4 * 2 + 2)
+    assert float(model.losses[0]) == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_single_task_has_no_penalty():
     model = build(tasks=TASKS[:1])
     assert model.weight_penalty is None and model.losses == []

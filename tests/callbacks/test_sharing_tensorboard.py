@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
 )
 
 from keras_mtl import Task, builders
-from keras_mtl.callbacks import SharingTensorBoard
+from keras_mtl.callbacks import SharingTensorBoard, TaskTensorBoard
 from keras_mtl.callbacks.sharing_tensorboard import sharing_pictures
 
 TASKS = [Task("age", "regression"), Task("age_group", "binary")]
@@ -74,23 +74,150 @@ def test_masks_of_maps_are_pictures_and_others_tables():
     assert texts(pictures["high_mask"])[0] == ["age", "age_group"]
 
 
-@pytest.mark.parametrize("name", ["cross_stitch", "hard_sharing"])
-def test_pictures_are_written_after_each_epoch(name, tmp_path):
-    model = build(name)
-    model.compile("adam")
+def dense(name):
+    keras.utils.set_random_seed(0)
+    model = builders.registry[name](
+        keras.Input((3,)), TASKS, [keras.layers.Dense(4, name="low")]
+    )
+    model.compile("sgd")
+    return model
+
+
+ROWS = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+
+
+def images(folder):
+    """Steps and files of each picture, by tag; of all files of events."""
+    found = {}
+    for file in folder.glob("events*"):
+        events = EventAccumulator(str(file), size_guidance={"tensors": 0})
+        events.Reload()
+        for tag in events.Tags()["tensors"]:
+            for event in events.Tensors(tag):
+                strings = event.tensor_proto.string_val
+                found.setdefault(tag, []).append((event.step, strings))
+    return found
+
+
+def epoch_of(model, *callbacks):
+    """What `fit` calls in an epoch, without the training."""
+    for callback in callbacks:
+        callback.set_model(model)
+    for callback in callbacks:
+        callback.on_train_begin()
+    for callback in callbacks:
+        callback.on_epoch_begin(0)
+    for callback in callbacks:
+        callback.on_epoch_end(0)
+
+
+def test_either_callback_draws_after_each_epoch_and_both_draw_once(tmp_path):
+    alone, within = tmp_path / "alone", tmp_path / "within"
+    first, last = tmp_path / "first", tmp_path / "last"
+    model = dense("cross_stitch")
+    model.run_eagerly = True
     model.fit(
-        X, Y, epochs=2, callbacks=[SharingTensorBoard(tmp_path)], verbose=0
+        ROWS,
+        Y,
+        epochs=2,
+        verbose=0,
+        callbacks=[
+            SharingTensorBoard(alone),
+            TaskTensorBoard(within),
+            *(SharingTensorBoard(first, ROWS), TaskTensorBoard(first)),
+            *(TaskTensorBoard(last), SharingTensorBoard(last, ROWS)),
+        ],
     )
-    if name == "hard_sharing":  # nothing to show, nothing written
-        assert not list(tmp_path.iterdir())
-        return
-    events = EventAccumulator(
-        str(tmp_path / "sharing"), size_guidance={"tensors": 0}
-    )
-    events.Reload()
-    assert "low_stitch" in events.Tags()["tensors"]
-    images = events.Tensors("low_stitch")
-    assert [event.step for event in images] == [0, 1]
-    width, height, png = images[0].tensor_proto.string_val[:3]
+    for folder in (alone, within, first, last):
+        found = images(folder / "sharing")
+        assert list(found) == ["low_stitch"], folder.name
+        assert [step for step, _ in found["low_stitch"]] == [0, 1], folder.name
+    _, (width, height, png) = found["low_stitch"][0]
     assert int(width) > 200 and int(height) > 100
     assert png.startswith(b"\x89PNG")
+    assert {path.name for path in within.iterdir()} == {"train", "sharing"}
+    assert {path.name for path in alone.iterdir()} == {"sharing"}
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_one_for_all_draws_ever_less_often_and_at_the_end(stops, tmp_path):
+    model = dense("cross_stitch")
+    callback = TaskTensorBoard(tmp_path)
+    callback.set_model(model)
+    callback.set_params({"epochs": 12 if stops else 7})
+    callback.on_train_begin()
+    for epoch in range(7):
+        model.stop_training = stops and epoch == 6
+        callback.on_epoch_end(epoch)
+    callback.on_train_end()
+    (found,) = images(tmp_path / "sharing").values()
+    assert [step for step, _ in found] == [0, 1, 3, 6]
+
+
+def test_what_was_drawn_is_there_before_the_training_ends(tmp_path):
+    callback = SharingTensorBoard(tmp_path)
+    epoch_of(dense("cross_stitch"), callback)
+    assert list(images(tmp_path / "sharing")) == ["low_stitch"]
+    callback.on_train_end()
+
+
+def test_a_training_that_broke_off_keeps_no_other_from_drawing(tmp_path):
+    model = dense("cross_stitch")
+    for callbacks, steps in (
+        ([SharingTensorBoard(tmp_path), TaskTensorBoard(tmp_path)], 1),
+        ([TaskTensorBoard(tmp_path)], 2),
+    ):
+        epoch_of(model, *callbacks)  # and no `on_train_end`
+        assert len(images(tmp_path / "sharing")["low_stitch"]) == steps
+
+
+def test_gates_are_drawn_on_the_batch(tmp_path):
+    model = dense("mmoe")
+    for name, batch in (("with", (ROWS, Y)), ("without", None)):
+        callback = TaskTensorBoard(tmp_path / name, batch=batch)
+        epoch_of(model, callback)
+        callback.on_train_end()
+    assert list(images(tmp_path / "with" / "sharing")) == ["gate"]
+    assert not (tmp_path / "without" / "sharing").exists()
+
+
+def test_a_plain_trunk_has_no_pictures(tmp_path):
+    model = dense("hard_sharing")
+    for kind in (SharingTensorBoard, TaskTensorBoard):
+        callback = kind(tmp_path)
+        epoch_of(model, callback)
+        callback.on_train_end()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_coefficients_that_are_not_finite_are_drawn(value, tmp_path):
+    model = dense("cross_stitch")
+    for layer in model.layers:
+        if layer.name.endswith("_stitch"):
+            layer.alpha.assign(np.full(layer.alpha.shape, value))
+    epoch_of(model, SharingTensorBoard(tmp_path))
+    assert list(images(tmp_path / "sharing")) == ["low_stitch"]
+
+
+class Odd(keras.layers.Layer):
+    """Has what looks like that of a layer of branches."""
+
+    probabilities = 0.5
+
+    def call(self, x):
+        return x
+
+
+def test_what_cannot_be_drawn_ends_no_training(tmp_path):
+    model = builders.hard_sharing(
+        keras.Input((3,)), TASKS, [keras.layers.Dense(4), Odd()]
+    )
+    model.compile("sgd")
+    callback = TaskTensorBoard(tmp_path)
+    with pytest.warns(UserWarning, match="cannot draw what is shared") as seen:
+        epoch_of(model, callback)
+        callback.on_epoch_end(1, {"loss": 2.0})
+    assert len(seen) == 1
+    callback.on_train_end()
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]

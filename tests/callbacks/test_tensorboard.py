@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
 )
 from tensorboard.util import tensor_util
 
-from keras_mtl import MultiTaskModel, Task, builders
+from keras_mtl import MultiTaskModel, Task, builders, layers
 from keras_mtl.callbacks import TaskTensorBoard
 from keras_mtl.callbacks.tensorboard import scalar_tag
 
@@ -55,9 +55,11 @@ def test_the_longest_task_name_counts(key, tag):
     assert scalar_tag(key, Model.tasks) == tag
 
 
-def shared_model(**compiled):
+def shared_model(gated=False, **compiled):
     inputs = keras.Input((3,))
     hidden = keras.layers.Dense(4, activation="tanh", name="low")(inputs)
+    if gated:
+        hidden = hidden * layers.SoftmaxGate(4, name="gate")(inputs)
     tasks = [Task("age", "regression"), Task("job", "binary")]
     model = MultiTaskModel(
         inputs,
@@ -111,7 +113,7 @@ def test_nothing_is_traced_anew_and_the_training_is_the_same(tmp_path):
     results = []
     for callbacks in ([], [TaskTensorBoard(tmp_path, 2, (x[:8], first(y, 8)))]):
         keras.utils.set_random_seed(0)
-        model = shared_model(balancer="pcgrad")
+        model = shared_model(gated=True, balancer="pcgrad")
         traced = []
         step = model.train_step
         model.train_step = lambda batch, step=step, traced=traced: (
@@ -122,6 +124,28 @@ def test_nothing_is_traced_anew_and_the_training_is_the_same(tmp_path):
     assert results[0][0] == results[1][0]
     for alone, watched in zip(*(r[1] for r in results), strict=True):
         assert np.array_equal(alone, watched)
+    # Gradients and gates were looked at meanwhile.
+    assert {path.name for path in tmp_path.iterdir()} == {"train", "sharing"}
+
+
+def test_variables_of_several_devices_are_read(tmp_path):
+    # One device will do: they are of the same kind.
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = shared_model(schedule="round_robin")
+        model.optimizer.build(model.trainable_variables)
+    callback = TaskTensorBoard(tmp_path, every=1)
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    model.optimizer.iterations.assign(7)
+    callback.on_train_batch_begin(1)
+    callback.on_train_end()
+    found = read(tmp_path / "train")
+    rate = found["all tasks by step/learning_rate"]
+    assert rate == [(7, pytest.approx(0.1))]
+    # The second task's turn, after steps that began with the first's.
+    assert found["schedule by step/age"] == [(7, 0.0)]
+    assert found["schedule by step/job"] == [(7, 1.0)]
 
 
 def first(y, count):

@@ -90,6 +90,79 @@ def test_value_by_loops(penalty):
     assert sum(by_layer.values()) == pytest.approx(expected, rel=1e-5)
 
 
+def in_nested_models(penalty, layer):
+    """Towers that are models, of which all weights are 1, 2 and 4."""
+    x = keras.Input((3,))
+    outputs = {}
+    for key, number in zip(KEYS, (1.0, 2.0, 4.0), strict=True):
+        first, second = keras.Input((3,)), keras.Input((4,))
+        deep = keras.Model(second, layers.Dense(2)(second), name="deep")
+        low = layers.Dense(4, name="low")(first)
+        tower = keras.Model(first, deep(low), name=f"{key}_net")
+        tower.set_weights([np.full(w.shape, number) for w in tower.weights])
+        outputs[key] = layers.Dense(1, name=key)(tower(x))
+    group = [f"{key}_net{layer}" for key in KEYS]
+    return MultiTaskModel(
+        x, outputs, weight_penalty=SoftSharing([group], penalty, 0.1)
+    )
+
+
+@each_penalty
+@pytest.mark.parametrize(
+    ("layer", "matrices", "vectors"),
+    [("", [12, 8], [4, 2]), ("/low", [12], [4]), ("/deep", [8], [2])],
+    ids=["tower", "layer", "model_in_it"],
+)
+def test_weights_in_nested_models_count(penalty, layer, matrices, vectors):
+    model = in_nested_models(penalty, layer)
+    expected = {
+        "l2": (1 + 4 + 9) * sum(matrices + vectors),
+        "mean": (1 + 4 + 16 - 7**2 / 3) * sum(matrices + vectors),
+        # Each stacked matrix (1, 2, 4)ᵀ (1, …, 1) has one singular value.
+        "trace_norm": np.sqrt(21) * np.sqrt(matrices).sum(),
+    }[penalty]
+    (loss,) = model.losses
+    assert float(loss) == pytest.approx(0.1 * expected, rel=1e-6)
+    by_layer = model.weight_penalty.by_layer(model)
+    names = tuple(f"{key}_net{layer}" for key in KEYS)
+    assert by_layer == {names: pytest.approx(expected, rel=1e-6)}
+
+
+def test_a_step_follows_the_penalty_of_layers_in_a_nested_model(tmp_path):
+    inner = shared_stem("l2")
+    inner = keras.Model(inner.input, inner.output, name="inner")
+    x = keras.Input((3,))
+    model = MultiTaskModel(
+        x,
+        inner(x),
+        tasks=[Task(k, "regression") for k in KEYS],
+        weight_penalty=SoftSharing([[f"inner/{k}_low" for k in KEYS]], "l2"),
+    )
+    model.compile(
+        keras.optimizers.SGD(1.0),
+        loss_weights=dict.fromkeys(KEYS, 0.0),
+        balancer="pcgrad",
+        run_eagerly=True,
+    )
+    rows = kernels(inner)
+    model.train_on_batch(X, Y)
+    expected = rows - 0.01 * 6 * (rows - rows.mean(0))
+    np.testing.assert_allclose(kernels(inner), expected, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert float(loaded.losses[0]) == pytest.approx(float(model.losses[0]))
+    assert float(model.losses[0]) > 0.001
+
+
+def test_a_layer_of_a_nested_model_is_named_by_its_path():
+    plain = shared_stem("l2")
+    inner = keras.Model(plain.input, plain.output, name="inner")
+    x = keras.Input((3,))
+    group = [f"{key}_low" for key in KEYS]
+    with pytest.raises(ValueError, match=r"'a_low'.*\['inner/a_low'\]"):
+        MultiTaskModel(x, inner(x), weight_penalty=SoftSharing([group]))
+
+
 @each_penalty
 def test_gradients_by_differences(penalty):
     model = build(penalty, dtype="float64")
@@ -308,3 +381,23 @@ def test_towers_that_do_not_match(group, message):
     b = layers.Dense(5, name="b_low")(x)
     with pytest.raises(ValueError, match=message):
         MultiTaskModel(x, {"a": a, "b": b}, weight_penalty=SoftSharing([group]))
+
+
+@pytest.mark.parametrize("balancer", [None, "pcgrad"])
+def test_the_penalty_of_a_nested_model_counts_once(balancer):
+    inner = shared_stem("l2")
+    rows = kernels(inner)
+    expected = 0.5 * 3 * np.sum((rows - rows.mean(0)) ** 2)
+    x = keras.Input((3,))
+    plain = keras.Model(x, inner(x))
+    assert float(sum(plain.losses)) == pytest.approx(expected, rel=1e-5)
+    y = keras.Input((3,))
+    model = MultiTaskModel(
+        y, plain(y), tasks=[Task(key, "regression") for key in KEYS]
+    )
+    model.compile(keras.optimizers.SGD(0.0), balancer=balancer)
+    logs = model.fit(X, Y, batch_size=8, verbose=0).history
+    evaluated = model.evaluate(X, Y, verbose=0, return_dict=True)
+    for found in ({k: v[0] for k, v in logs.items()}, evaluated):
+        losses = sum(found[f"{key}_loss"] for key in KEYS)
+        assert found["loss"] - losses == pytest.approx(expected, rel=1e-4)
