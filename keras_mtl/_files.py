@@ -11,11 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 # What a place has that takes no more, whoever writes.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # To be sure of room for small files, and not for an empty one alone.
 _PROBE = bytes(4096)
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+_HIDDEN = re.compile(r"\..+-[0-9a-f]{12}\.tmp")
 
 
 class CannotWriteError(OSError):
@@ -149,7 +155,8 @@ def staged_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
     """A directory to fill, which becomes `target` when the block succeeds.
 
     Until then it is a hidden sibling of `target`; when the block raises, it
-    is removed. A process that is killed leaves the hidden directory behind.
+    is removed. A process that is killed leaves the hidden directory behind,
+    for `clear_abandoned` to find.
 
     Args:
         target: The directory to make; must not exist.
@@ -179,10 +186,9 @@ def hidden_directory(beside: Path) -> Iterator[Path]:
 
     Its name starts with a dot. That there is room is found out at once.
     """
-    staged = _sibling(beside)
     with _explained(beside.parent):
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        staged.mkdir()
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        staged, lock = _new_locked(beside)
     try:
         check_place(staged)
         yield staged
@@ -194,6 +200,8 @@ def hidden_directory(beside: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def clear_leftovers(path: str | os.PathLike[str]) -> None:
@@ -213,6 +221,28 @@ def clear_leftovers(path: str | os.PathLike[str]) -> None:
                     shutil.rmtree(entry, ignore_errors=True)
                 else:
                     entry.unlink(missing_ok=True)
+
+
+def clear_abandoned(directory: str | os.PathLike[str]) -> None:
+    """Removes hidden directories that killed processes have left.
+
+    Those that a living process fills stay; all of them do where directories
+    cannot be locked, as on Windows and some network file systems.
+
+    Args:
+        directory: Where `staged_directory` or `hidden_directory` made them.
+    """
+    with contextlib.suppress(OSError):
+        for entry in list(Path(directory).iterdir()):
+            if not _HIDDEN.fullmatch(entry.name) or entry.is_symlink():
+                continue
+            try:
+                lock = _lock(entry) if entry.is_dir() else None
+            except OSError:
+                continue
+            if lock is not None:
+                shutil.rmtree(entry, ignore_errors=True)
+                os.close(lock)
 
 
 def publish(staged: Path, target: Path) -> None:
@@ -246,6 +276,38 @@ def publish(staged: Path, target: Path) -> None:
 
 def _sibling(path: Path) -> Path:
     return path.parent / f".{path.name}-{secrets.token_hex(6)}.tmp"
+
+
+def _new_locked(beside: Path) -> tuple[Path, int | None]:
+    while True:
+        staged = _sibling(beside)
+        staged.mkdir()
+        # Before it is locked, another process may take it for abandoned.
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
+            lock = _lock(staged)
+            if staged.exists():
+                return staged, lock
+            if lock is not None:
+                os.close(lock)
+
+
+def _lock(directory: Path) -> int | None:
+    """Locks a directory until the process ends or closes what this returns.
+
+    None where that cannot be done. Raises `BlockingIOError` if it is locked.
+    """
+    if fcntl is None:
+        return None
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _sync_directory(path: Path) -> None:

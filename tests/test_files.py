@@ -1,6 +1,8 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -130,4 +132,42 @@ def test_target_made_meanwhile_is_not_overwritten(tmp_path, monkeypatch):
         # The other comes between our look and our rename.
         monkeypatch.setattr(os.path, "lexists", lambda path: False)
     assert (target / "a").read_text() == "theirs"
+    assert os.listdir(tmp_path) == ["d"]
+
+
+FILLS = """
+import sys
+from keras_mtl import _files
+with _files.hidden_directory(_files.Path(sys.argv[1])) as directory:
+    print(directory.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="directories cannot be locked")
+def test_what_a_killed_process_was_filling_is_cleared(tmp_path):
+    (tmp_path / ".mine").mkdir()
+    with (
+        _files.hidden_directory(tmp_path / "here") as here,
+        subprocess.Popen(
+            [sys.executable, "-c", FILLS, tmp_path / "there"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        there = process.stdout.readline().strip()
+        _files.clear_abandoned(tmp_path)
+        assert set(os.listdir(tmp_path)) == {".mine", here.name, there}
+        process.kill()
+        process.wait()
+        _files.clear_abandoned(tmp_path)
+        assert set(os.listdir(tmp_path)) == {".mine", here.name}
+    _files.clear_abandoned(tmp_path / "missing")
+
+
+def test_directories_that_cannot_be_locked_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(_files, "fcntl", None)
+    with _files.staged_directory(tmp_path / "d"):
+        _files.clear_abandoned(tmp_path)
     assert os.listdir(tmp_path) == ["d"]

@@ -46,6 +46,9 @@ from keras_mtl.tasks import TaskSet
 from keras_mtl.training.backends.tensorflow.flops import forward_flops
 from keras_mtl.training.loading import load_keras_file
 
+# Beside the runs of a recipe.
+_CELLS = "cells"
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -99,7 +102,10 @@ def compare(
     loaded from a file are kept in `<out>/<recipe>/cells`, so that a comparison
     that was interrupted, or that has one more method or seed, trains only
     what is missing. They depend on the code of the recipe's file, on where its
-    data comes from and on versions, not on what else the file imports.
+    data comes from and on versions, not on what else the file imports. Nothing
+    removes them; no run needs them, so that the directory may be deleted when
+    no comparison of the recipe is running. What a killed one was writing is
+    removed by the next.
 
     The run's directory, `<out>/<recipe>/<time>`, appears when all is done. It
     holds `config.json`, `results.json`, `results.csv`, `report.html`,
@@ -157,6 +163,8 @@ def compare(
         "epochs": epochs,
     }
     run = new_run(out, recipe)
+    for place in (run.parent, run.parent / _CELLS):
+        _files.clear_abandoned(place)
     with (
         _files.staged_directory(run) as staged,
         _open_cells(recipe, settings, run, fresh) as cells,
@@ -324,7 +332,7 @@ def _open_cells(
         "batch_size": recipe.batch_size,
         "versions": package_versions(),
     }
-    yield Cells(run.parent / "cells", made_from)
+    yield Cells(run.parent / _CELLS, made_from)
 
 
 def _code(file: Path) -> str:

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import keras_mtl
+from keras_mtl import _files
 from keras_mtl.analysis import compare, verdict
 from keras_mtl.analysis.results import EQUAL, SINGLE, Failure
 from keras_mtl.analysis.training import load_splits, train_once
@@ -85,20 +87,27 @@ def from_file(tmp_path):
     return run, file, flag
 
 
-def test_finished_trainings_are_not_done_twice(from_file):
+def test_finished_trainings_are_not_done_twice(from_file, tmp_path):
     run, _, _ = from_file
     first, _, built = run()
     assert built == ["up", "size", "up size"]
-    again, directory, built = run()
+    runs = tmp_path / "runs" / "kept"
+    for place in (runs, runs / "cells"):  # as a killed comparison leaves them
+        (place / ".some-0123456789ab.tmp" / "tensorboard").mkdir(parents=True)
+    with _files.hidden_directory(runs / "cells" / "other") as living:
+        again, directory, built = run()
+        hidden = {p for p in runs.rglob(".*") if p.is_dir()}
+        assert hidden == {living}
     assert built == []
     assert again.trainings == first.trainings
-    assert (directory / "model.keras").is_file()
     assert again.config["trainings_reused"] == 3
     assert {path.parent.name for path in directory.rglob("events.*")} & {
         "train",
         "validation",
         "equal-weights",
     }
+    shutil.rmtree(runs / "cells")  # as the guide tells
+    keras.models.load_model(directory / "model.keras")
 
 
 @pytest.mark.slow

@@ -1,24 +1,23 @@
-"""`fit` on two devices does what it does on one."""
+"""`fit` on two devices does what it does on one.
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+One case of the slow ones: `-k "test_every_balancer and mgda-features"`.
+"""
+
+import multiprocessing
 
 import numpy as np
 import pytest
 
 from keras_mtl import balancers
 from tests.balancers.cases import CASES
+from tests.distribution.mirrored import refusals, trained_on_two
 from tests.distribution.training import trained
 
-ROOT = Path(__file__).parents[2]
 # Losses, and a Gram matrix; coordinates take the latter's way to their rows.
-SOME = [
-    ("uncertainty", 0, {}),
-    ("imtlg", 0, {}),
-]
+SOME = {
+    "uncertainty": ("uncertainty", 0, {}),
+    "imtlg": ("imtlg", 0, {}),
+}
 REFUSED = (
     "steps_per_execution",
     "jit_compile",
@@ -28,82 +27,71 @@ REFUSED = (
     "update_every",
     "model",
 )
+SECONDS = 600
 
 
 def all_rows():
-    rows = [(None, None, {}), *((case.name, 0, {}) for case in CASES)]
+    rows = {"none": (None, None, {})}
     for case in CASES:
+        rows[case.name] = (case.name, 0, {})
         kind = balancers.registry[case.name]
         if issubclass(kind, balancers.LossBalancer) or kind.exact_only:
             continue
         # Replicas draw the same noise for the features of other examples.
         if case.name != "graddrop":
-            rows.append((case.name, 0, {"wrt": "features"}))
-    more = (
-        {"update_every": 3},
-        {"update_every": 3, "wrt": "features"},
-        {"jacobian": "layerwise"},
-    )
-    return [*rows, *(("upgrad", None, options) for options in more)]
+            features = {"wrt": "features"}
+            rows[f"{case.name}-features"] = (case.name, 0, features)
+    for name, options in (
+        ("seldom", {"update_every": 3}),
+        ("seldom-features", {"update_every": 3, "wrt": "features"}),
+        ("layerwise", {"jacobian": "layerwise"}),
+    ):
+        rows[f"upgrad-{name}"] = ("upgrad", None, options)
+    return rows
 
 
-def on_two_devices(rows, folder, *options):
-    (folder / "rows.json").write_text(json.dumps(rows))
-    subprocess.run(
-        [
-            sys.executable,
-            ROOT / "tests/distribution/mirrored_script.py",
-            folder / "rows.json",
-            folder / "results.json",
-            *options,
-        ],
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=3600,
-    )
-    return json.loads((folder / "results.json").read_text())
-
-
-def assert_same(own, expected, label):
-    for kind in ("weights", "state"):
-        for a, b in zip(own[kind], expected[kind], strict=True):
-            np.testing.assert_allclose(
-                a, b, rtol=1e-4, atol=5e-6, err_msg=f"{label}: {kind}"
-            )
-    assert own["logs"].keys() == expected["logs"].keys(), label
-    for key, values in expected["logs"].items():
-        np.testing.assert_allclose(
-            own["logs"][key],
-            values,
-            rtol=1e-4,
-            atol=1e-5,
-            err_msg=f"{label}: {key}",
-        )
+def params(rows):
+    return [pytest.param(row, id=name) for name, row in rows.items()]
 
 
 @pytest.fixture(scope="module")
-def some(tmp_path_factory):
-    return on_two_devices(SOME, tmp_path_factory.mktemp("mirrored"), "small")
+def other():
+    """A process with two devices, kept for all cases."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        yield pool
 
 
-@pytest.mark.parametrize("place", range(len(SOME)))
-def test_one_of_each_contract(place, some):
-    expected = trained(SOME[place], small=True)
-    assert_same(some["found"][place], expected, SOME[place])
+def assert_same_on_two(other, row, small=False):
+    on_two = other.apply_async(trained_on_two, (row, small))
+    expected = trained(row, small)  # meanwhile
+    own = on_two.get(SECONDS)
+    for kind in ("weights", "state"):
+        for a, b in zip(own[kind], expected[kind], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=5e-6, err_msg=kind)
+    assert own["logs"].keys() == expected["logs"].keys()
+    for key, values in expected["logs"].items():
+        np.testing.assert_allclose(
+            own["logs"][key], values, rtol=1e-4, atol=1e-5, err_msg=key
+        )
+
+
+@pytest.mark.parametrize("row", params(SOME))
+def test_one_of_each_contract(row, other):
+    assert_same_on_two(other, row, small=True)
+
+
+@pytest.fixture(scope="module")
+def said(other):
+    return other.apply_async(refusals).get(SECONDS)
 
 
 @pytest.mark.parametrize("argument", REFUSED)
-def test_what_cannot_work_is_refused_before_training(argument, some):
-    said = some["refusals"][argument]
-    assert f"`{argument}`" in said or argument == "model"
-    assert "Received:" in said
+def test_what_cannot_work_is_refused_before_training(argument, said):
+    assert f"`{argument}`" in said[argument] or argument == "model"
+    assert "Received:" in said[argument]
 
 
 @pytest.mark.slow
-def test_every_balancer(tmp_path):
-    rows = all_rows()
-    found = on_two_devices(rows, tmp_path)["found"]
-    for row, own in zip(rows, found, strict=True):
-        assert_same(own, trained(row), row)
+@pytest.mark.parametrize("row", params(all_rows()))
+def test_every_balancer(row, other):
+    assert_same_on_two(other, row)

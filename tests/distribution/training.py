@@ -83,7 +83,7 @@ def trained(row, small=False):
     ).history
     state = own.balancer.variables if own.balancer is not None else []
     return {
-        "weights": [np.asarray(v).tolist() for v in own.trainable_variables],
-        "state": [np.asarray(v, "float64").tolist() for v in state],
+        "weights": [np.asarray(v) for v in own.trainable_variables],
+        "state": [np.asarray(v, "float64") for v in state],
         "logs": logs,
     }

@@ -1,31 +1,36 @@
-"""Trains on two devices what the rows say, and what is refused.
+"""What two devices do; for a process of its own, where there are two."""
 
-python mirrored_script.py ROWS.json RESULTS.json [small]
-"""
+import functools
 
-import json
-import sys
-from pathlib import Path
-
+import keras
 import tensorflow as tf
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * 2,
-)
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+from keras_mtl import balancers
+from tests.distribution.training import model, trained
 
-import keras  # noqa: E402
 
-from keras_mtl import balancers  # noqa: E402
-from tests.distribution.training import model, trained  # noqa: E402
+@functools.cache
+def strategy():
+    """Two devices on one CPU, made before TensorFlow has looked for any."""
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def trained_on_two(row, small=False):
+    """What `trained` returns, from two devices."""
+    with strategy().scope():
+        return trained(row, small)
 
 
 def refusals():
     """What `compile` says to what cannot work, by its argument."""
+    devices = strategy()
     outside = model()
     seeded = balancers.PCGrad(seed=1)
-    with strategy.scope():
+    with devices.scope():
         inside = model()
         accumulating = keras.optimizers.SGD(gradient_accumulation_steps=2)
     tries = {
@@ -43,18 +48,8 @@ def refusals():
     said = {}
     for argument, (own, options) in tries.items():
         try:
-            with strategy.scope():
+            with devices.scope():
                 own.compile(**{"optimizer": "sgd", **options})
         except ValueError as error:
             said[argument] = str(error)
     return said
-
-
-rows = json.loads(Path(sys.argv[1]).read_text())
-found = []
-for row in rows:
-    with strategy.scope():
-        found.append(trained(row, small="small" in sys.argv))
-Path(sys.argv[2]).write_text(
-    json.dumps({"found": found, "refusals": refusals()})
-)
