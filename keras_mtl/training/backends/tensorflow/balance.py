@@ -474,6 +474,8 @@ def _cleaned(
 ) -> list[Block | None]:
     """The blocks without what is not finite; as a rule there is nothing."""
     there = [i for i, block in enumerate(blocks) if block is not None]
+    if not there:
+        return blocks
 
     def rows(blocks: list[Block | None]) -> list[Any]:
         return [block.rows for block in blocks if block is not None]
