@@ -4,6 +4,11 @@ Nothing in this package imports Keras when it is imported itself, so that
 `--help` answers at once.
 """
 
+import _thread
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -22,12 +27,36 @@ from keras_mtl.cli.train import train
 from keras_mtl.cli.tune import tune
 
 
+@contextlib.contextmanager
+def lost_interrupts() -> Iterator[None]:
+    """Raises Ctrl-C again where Python has dropped it.
+
+    What is raised in a finalizer is told and forgotten, and tracing a graph
+    runs thousands of them.
+    """
+    told = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            # Not at once: in here it would be dropped, too.
+            threading.Timer(0.1, _thread.interrupt_main).start()
+        else:
+            told(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = told
+
+
 class _Commands(TyperGroup):
     """Turns errors that tell what is wrong into one paragraph and a code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with lost_interrupts():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             new_console(stderr=True).print("Interrupted.")
             raise typer.Exit(130) from None

@@ -2,10 +2,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 import keras_mtl
+from keras_mtl.cli.app import lost_interrupts
 
 
 def test_help_lists_the_commands_and_does_not_import_tensorflow():
@@ -80,6 +82,22 @@ def test_errors_of_our_own_making_keep_their_traceback(run, monkeypatch):
     result = run("check", "x")
     assert isinstance(result.exception, KeyError)
     assert result.exit_code == 1
+
+
+class Interrupted:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_a_finalizer_is_not_lost():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), lost_interrupts():
+            Interrupted()
+            for _ in range(100):
+                time.sleep(0.1)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_ends_with_130_and_leaves_nothing_half_done(
