@@ -126,5 +126,7 @@ class LookAhead:
             keras.ops.cast(rate, "float32"),
         )
         return Look(
-            int(optimizer.iterations), *map(keras.ops.convert_to_numpy, seen)
+            # `int` does not take the variables of a `MirroredStrategy`.
+            int(keras.ops.convert_to_numpy(optimizer.iterations)),
+            *map(keras.ops.convert_to_numpy, seen),
         )

@@ -92,9 +92,9 @@ def _apply(optimizer: Any, pairs: list[tuple[Any, Any]]) -> None:
 
 
 def _reads_all(optimizer: Any) -> bool:
-    """Whether one variable's gradient can reach another's step or a later one.
+    """Whether one variable's gradient may reach another's step or a later one.
 
-    Unless it is known that it cannot: an optimizer of the user's own may.
+    Of an optimizer that is not Keras's own that is not known: it may.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return (
