@@ -9,7 +9,9 @@ table, oracles search: a trial looks its result up, so that a search of any
 length costs nothing, and they are those of `keras-mtl tune`. A search sees
 validation data alone; shown is what the model that it chose gains over
 single-task models, with the recipe's learning rate, on test data. Random and
-Bayesian searches have the same budget and begin with the defaults.
+Bayesian searches have the same budget and begin with the defaults. Each
+problem is searched ten times, with other seeds of the oracle; their mean counts
+once, for problems are what is tested over.
 
 **Digits.** `keras-mtl tune` as it is, on `recipes/digits.py`. The values that
 it chose are trained again beside the defaults, with seeds that it has not seen.
@@ -20,6 +22,7 @@ searches leave behind is in `runs`.
 
 import argparse
 import functools
+import itertools
 import json
 import os
 from collections import Counter
@@ -53,6 +56,7 @@ RATES = (5e-4, 1e-3, 1.7e-3, 3e-3, 5e-3, 9e-3, 2e-2)
 DEFAULT = 3e-3  # of the recipe
 ORACLES = ("random", "bayesian")
 BUDGETS = (5, 10, 15)
+SEARCHES = 10  # of each problem
 Scores = dict[str, float]
 
 
@@ -225,6 +229,16 @@ def searched(
     return tuner.tried
 
 
+def searches(
+    oracle: str, scores: dict[Any, float], ways: list[str], seed: int
+) -> list[list[Any]]:
+    """What several searches try, each with a seed of its own."""
+    return [
+        searched(oracle, scores, ways, seed + 1000 * number)
+        for number in range(SEARCHES)
+    ]
+
+
 def search_correlation(results: Results, seeds: int) -> None:
     """Searches on the table of all that could be found."""
     page = runpy.run_path(str(RECIPES / "correlation.py"))
@@ -257,13 +271,14 @@ def search_correlation(results: Results, seeds: int) -> None:
                 for split, values in deltas.items()
             }
             for oracle in ORACLES:
-                tried = results.step(
-                    f"correlation {end}, {seeds} seeds, seed {seed}, {oracle}",
+                found = results.step(
+                    f"correlation {end}, {seeds} seeds, seed {seed}, {oracle}, "
+                    f"{SEARCHES} searches",
                     functools.partial(
-                        searched, oracle, known["validation"], ways, seed
+                        searches, oracle, known["validation"], ways, seed
                     ),
                 )
-                for budget in BUDGETS:
+                for tried, budget in itertools.product(found, BUDGETS):
                     chosen = max(
                         map(tuple, tried[:budget]), key=known["validation"].get
                     )
@@ -437,16 +452,14 @@ def correlation_tables(report: Report, rows: list[dict[str, Any]]) -> None:
                 table.append(
                     {
                         "model": f"{oracle}, {budget} trials",
-                        "delta": spread([row["delta"] for row in chosen]),
+                        "delta": spread(by_problem(chosen)),
                         "chosen": ", ".join(
                             f"{way} {count}"
                             for way, count in counts.most_common()
                         ),
                     }
                 )
-            random, bayesian = (
-                [row["delta"] for row in found[oracle]] for oracle in ORACLES
-            )
+            random, bayesian = (by_problem(found[name]) for name in ORACLES)
             notes += [
                 f"{budget} trials: Bayesian over random "
                 f"{paired(bayesian, random)}; over a model at random "
@@ -463,6 +476,14 @@ def correlation_tables(report: Report, rows: list[dict[str, Any]]) -> None:
             },
             notes,
         )
+
+
+def by_problem(rows: list[dict[str, Any]]) -> list[float]:
+    """Δm of each problem, the mean of its searches."""
+    problems: dict[int, list[float]] = {}
+    for row in rows:
+        problems.setdefault(row["seed"], []).append(row["delta"])
+    return [float(np.mean(deltas)) for deltas in problems.values()]
 
 
 def digits_table(
@@ -527,7 +548,7 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--problems", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5, help="of digits")
-    parser.add_argument("--trials", type=int, default=8, help="on digits")
+    parser.add_argument("--trials", type=int, default=20, help="on digits")
     args = parser.parse_args()
     args.directory.mkdir(parents=True, exist_ok=True)
     results = Results(args.directory)

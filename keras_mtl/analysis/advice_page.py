@@ -1,8 +1,10 @@
 """Advice as one HTML file that stands alone, and as JSON."""
 
+import csv
+import io
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from keras_mtl import _files
 from keras_mtl.analysis.advice import MATTERS, MATTERS_PERCENT, Advice
+from keras_mtl.analysis.effects import Effect
 from keras_mtl.analysis.evidence import Evidence
 from keras_mtl.analysis.pages import render_page
 from keras_mtl.analysis.results import to_json
@@ -17,6 +20,7 @@ from keras_mtl.recipe import Recipe
 
 PAGE = "advice.html"
 RECORD = "advice.json"
+TABLE = "effects.csv"
 
 # Lines in the chart of cosines; those that differ most from 0 are drawn.
 LINES = 6
@@ -29,10 +33,21 @@ def write_advice(
     config: Mapping[str, Any],
     directory: Path,
 ) -> None:
-    """Writes `advice.html` and `advice.json` into a directory."""
+    """Writes `advice.html`, `advice.json` and `effects.csv`."""
     page = render(advice, evidence, recipe, config)
     _files.write_text(directory / PAGE, page)
     _files.write_text(directory / RECORD, to_json(record(advice, evidence)))
+    _files.write_text(directory / TABLE, to_csv(advice))
+
+
+def to_csv(advice: Advice) -> str:
+    """One line for each task and each other one that it acts on."""
+    out = io.StringIO()
+    names = [field.name for field in fields(Effect)]
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(effect) for effect in advice.effects)
+    return out.getvalue()
 
 
 def record(advice: Advice, evidence: Evidence) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Looks at the tasks of a recipe, and says whether they should share."""
 
+import hashlib
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from keras_mtl import _files
 from keras_mtl.analysis.advice import Advice, advise_from
 from keras_mtl.analysis.advice_page import write_advice
+from keras_mtl.analysis.cells import code_of
 from keras_mtl.analysis.evidence import Evidence, gather
 from keras_mtl.analysis.label_checks import LabelCheck, check_labels
 from keras_mtl.analysis.loss_scales import (
@@ -18,7 +20,11 @@ from keras_mtl.analysis.loss_scales import (
     scale_ratio,
 )
 from keras_mtl.analysis.results import to_json
-from keras_mtl.analysis.run_directory import describe_run, new_run
+from keras_mtl.analysis.run_directory import (
+    describe_run,
+    new_run,
+    package_versions,
+)
 from keras_mtl.analysis.training import load_splits
 from keras_mtl.analysis.transfer import pairwise_transfer
 from keras_mtl.analysis.watched_training import (
@@ -53,7 +59,13 @@ def advise(
     put on one scale first.
 
     The run's directory, `<out>/<recipe>/<time>`, appears when all is done. It
-    holds `config.json`, `advice.json` and `advice.html`.
+    holds `config.json`, `advice.json`, `effects.csv` and `advice.html`.
+
+    What was seen in each training of a recipe that was loaded from a file is
+    kept in `<out>/.advice`, so that advice that was interrupted, or is asked
+    for with more seeds or pairs, trains only what is missing. It depends on
+    the code of the recipe's file, on where its data comes from and on
+    versions, not on what else the file imports; the folder may be deleted.
 
     Args:
         recipe: The tasks, their data and their model.
@@ -113,6 +125,15 @@ def advise(
         weights = dict.fromkeys(recipe.tasks, 1.0)
         if scale_ratio(losses) > FAR_APART:
             weights = equalizing_weights(losses)
+        kept = _place(
+            recipe,
+            Path(out),
+            {
+                "source": source,
+                "data_dir": data_dir and str(data_dir),
+                "epochs": epochs,
+            },
+        )
         trainings = watched_trainings(
             recipe,
             splits,
@@ -120,6 +141,7 @@ def advise(
             seeds=seeds,
             epochs=epochs,
             on_seed=lambda seed: tell(f"all tasks, seed {seed}"),
+            kept=kept,
         )
         transfer = None
         if pairs:
@@ -130,6 +152,7 @@ def advise(
                 epochs=epochs,
                 weights=weights,
                 on_training=lambda names, seed: tell(f"{names}, seed {seed}"),
+                kept=kept,
             )
         evidence = gather(
             list(recipe.tasks),
@@ -155,6 +178,22 @@ def advise(
         _files.write_text(staged / "config.json", to_json(config))
         write_advice(advice, evidence, recipe, config, staged)
     return advice, evidence, run
+
+
+def _place(
+    recipe: Recipe, out: Path, settings: Mapping[str, Any]
+) -> Path | None:
+    """Where trainings are kept; None if it is not known what makes them."""
+    if recipe.file is None:
+        return None
+    made_from = {
+        **settings,
+        "recipe": code_of(recipe.file),
+        "batch_size": recipe.batch_size,
+        "versions": package_versions(),
+    }
+    digest = hashlib.sha256(to_json(made_from).encode()).hexdigest()
+    return out / ".advice" / digest[:32]
 
 
 def _checked_labels(recipe: Recipe, train: Any) -> dict[str, LabelCheck]:

@@ -1,5 +1,6 @@
 """Finished trainings of a comparison, so that none need be done twice."""
 
+import ast
 import contextlib
 import dataclasses
 import hashlib
@@ -130,3 +131,18 @@ def _training(record: dict[str, Any]) -> Training:
     record["tasks"] = tuple(record["tasks"])
     check_fields(record, _FIELDS)
     return Training(**record)
+
+
+def code_of(file: Path) -> str:
+    """What a recipe's file does: its text but for comments and docstrings."""
+    tree = ast.parse(file.read_text("utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            del body[0]
+    return ast.dump(tree)

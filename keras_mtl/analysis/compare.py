@@ -1,6 +1,5 @@
 """Does sharing help? One shared model against a model for each task."""
 
-import ast
 import contextlib
 import dataclasses
 import shutil
@@ -12,7 +11,7 @@ from typing import Any
 import keras
 
 from keras_mtl import _files
-from keras_mtl.analysis.cells import MODEL, Cell, Cells, NewCell
+from keras_mtl.analysis.cells import MODEL, Cell, Cells, NewCell, code_of
 from keras_mtl.analysis.memory import step_memory
 from keras_mtl.analysis.report import write_report
 from keras_mtl.analysis.results import (
@@ -163,8 +162,7 @@ def compare(
         "epochs": epochs,
     }
     run = new_run(out, recipe)
-    for place in (run.parent, run.parent / _CELLS):
-        _files.clear_abandoned(place)
+    _files.clear_abandoned(run.parent / _CELLS)
     with (
         _files.staged_directory(run) as staged,
         _open_cells(recipe, settings, run, fresh) as cells,
@@ -328,26 +326,11 @@ def _open_cells(
         return
     made_from = {
         **settings,
-        "recipe": _code(recipe.file),
+        "recipe": code_of(recipe.file),
         "batch_size": recipe.batch_size,
         "versions": package_versions(),
     }
     yield Cells(run.parent / _CELLS, made_from)
-
-
-def _code(file: Path) -> str:
-    """What a recipe's file does: its text but for comments and docstrings."""
-    tree = ast.parse(file.read_text("utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            del body[0]
-    return ast.dump(tree)
 
 
 def _complete(
@@ -426,7 +409,9 @@ def _train(
         seed=step.seed,
         epochs=epochs,
         callbacks=[
-            TaskTensorBoard(cell.logs),
+            TaskTensorBoard(
+                cell.logs, x=first_batch(splits.validation, recipe.batch_size)
+            ),
             keras.callbacks.LambdaCallback(
                 on_epoch_end=lambda epoch, logs: report(epoch + 1)
             ),

@@ -340,6 +340,7 @@ class Comparison:
                 *("method", "seed", "task", "metric", "direction"),
                 *("validation", "test"),
                 *("model_seconds", "model_parameters", "epochs", "sharing"),
+                *("model_operations", "model_memory"),
             ]
         )
         for t in self.trainings:
@@ -362,6 +363,8 @@ class Comparison:
                             t.parameters,
                             self.epochs,
                             t.sharing,
+                            t.operations,
+                            t.memory,
                         ]
                     )
         return out.getvalue()

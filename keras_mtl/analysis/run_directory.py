@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_mtl import _files
 from keras_mtl._version import __version__
 from keras_mtl.recipe import Recipe
 
@@ -16,13 +17,17 @@ _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
 
 
 def new_run(out: str | Path, recipe: Recipe) -> Path:
-    """A free path `<out>/<recipe>/<YYYYmmdd-HHMMSS>`; makes nothing."""
+    """A free path `<out>/<recipe>/<YYYYmmdd-HHMMSS>`; makes nothing.
+
+    What killed runs have left beside it, half of a directory, is removed.
+    """
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     path = Path(out) / recipe.name / stamp
     number = 2
     while path.exists():
         path = path.with_name(f"{stamp}-{number}")
         number += 1
+    _files.clear_abandoned(path.parent)
     return path
 
 

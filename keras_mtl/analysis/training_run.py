@@ -14,6 +14,7 @@ from keras_mtl.analysis.run_directory import describe_run, new_run
 from keras_mtl.analysis.stored import OPTIONAL_TEXT, check_fields
 from keras_mtl.analysis.training import (
     evaluate,
+    first_batch,
     judged,
     judging_metrics,
     load_splits,
@@ -192,7 +193,8 @@ def _train(
 ) -> TrainingRun:
     epochs, sharing = settings["epochs"], settings.get("sharing")
     checkpoint = Checkpoint(run / _MODEL, history, _mixture(splits))
-    callbacks = [TaskTensorBoard(run / "tensorboard"), checkpoint]
+    seen = first_batch(splits.validation, recipe.batch_size)
+    callbacks = [TaskTensorBoard(run / "tensorboard", x=seen), checkpoint]
     if on_epoch is not None:
         on_epoch(done, epochs)
         callbacks.append(

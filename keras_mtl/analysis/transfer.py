@@ -1,11 +1,15 @@
 """What each task gains from being trained with each other one."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_mtl import _files
+from keras_mtl.analysis.results import to_json
 from keras_mtl.analysis.training import (
     evaluate,
     judged,
@@ -26,6 +30,7 @@ def pairwise_transfer(
     epochs: int,
     weights: Mapping[str, float] | None = None,
     on_training: Callable[[str, int], None] | None = None,
+    kept: Path | None = None,
 ) -> Any:
     """Trains each task alone and each pair of tasks, and compares them.
 
@@ -40,6 +45,8 @@ def pairwise_transfer(
         weights: Factors on the losses by task, beside the tasks' own; by
             default 1.
         on_training: Called before each with what is trained and the seed.
+        kept: A directory of what the same arguments have given before, and
+            are to give again; None to keep nothing.
 
     Returns:
         An array `(seeds, T, T)`: entry s, i, j is how much better task j was
@@ -58,6 +65,10 @@ def pairwise_transfer(
     def scores(tasks: tuple[str, ...], seed: int) -> dict[str, float]:
         if on_training is not None:
             on_training(" + ".join(tasks), seed)
+        numbers = "-".join(str(names.index(name)) for name in tasks)
+        file = kept and kept / f"tasks-{numbers}-seed-{seed}.json"
+        if file and (known := _read(file, tasks)) is not None:
+            return known
         chosen = TaskSet(recipe.tasks[name] for name in tasks)
         model, _, _ = train_once(
             recipe,
@@ -67,9 +78,12 @@ def pairwise_transfer(
             seed=seed,
             epochs=epochs,
         )
-        return judged(
+        found = judged(
             evaluate(model, recipe, splits, "validation", chosen), metrics
         )
+        if file:
+            _files.write_text(file, to_json(found))
+        return found
 
     gains = np.zeros((seeds, len(names), len(names)))
     for seed in range(seeds):
@@ -86,3 +100,16 @@ def pairwise_transfer(
                 deltas[pair[0]],
             )
     return gains
+
+
+def _read(file: Path, tasks: tuple[str, ...]) -> dict[str, float] | None:
+    """What was found before; None if there is no good file."""
+    try:
+        scores = _files.read_json(file)
+        # There is no NaN in JSON.
+        return {
+            name: math.nan if scores[name] is None else float(scores[name])
+            for name in tasks
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

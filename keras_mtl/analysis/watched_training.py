@@ -3,11 +3,13 @@
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_mtl.analysis.batches import Batches
+from keras_mtl.analysis.kept_looks import read_looks, write_looks
 from keras_mtl.analysis.look_ahead import Look, LookAhead
 from keras_mtl.analysis.overfitting import OverfittingGap
 from keras_mtl.analysis.training import build_model
@@ -47,6 +49,7 @@ def watched_trainings(
     seeds: int,
     epochs: int,
     on_seed: Callable[[int], None] | None = None,
+    kept: Path | None = None,
 ) -> list[WatchedTraining]:
     """Trains all tasks of a recipe together, with constant weights.
 
@@ -59,12 +62,21 @@ def watched_trainings(
         seeds: How often, with the seeds 0, 1, … of weights and data order.
         epochs: How many epochs each time.
         on_seed: Called before each training with its seed.
+        kept: A directory of what the same arguments have given before, and
+            are to give again; None to keep nothing.
+
+    Raises:
+        OSError: `kept` cannot be written.
     """
     model, look_ahead = None, None
     trainings = []
     for seed in range(seeds):
         if on_seed is not None:
             on_seed(seed)
+        file = kept and kept / f"seed-{seed}.npz"
+        if file and (known := read_looks(file)) is not None:
+            trainings.append(WatchedTraining(*known, seed))
+            continue
         keras.utils.set_random_seed(seed)
         fresh = build_model(recipe, recipe.tasks, Fixed(dict(weights)))
         if model is None or look_ahead is None:
@@ -78,6 +90,8 @@ def watched_trainings(
         trainings.append(
             _watched(model, look_ahead, recipe, splits, seed, epochs)
         )
+        if file:
+            write_looks(trainings[-1], file)
     return trainings
 
 

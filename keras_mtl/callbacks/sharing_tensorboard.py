@@ -1,6 +1,7 @@
 """Pictures for TensorBoard of what is learned about sharing."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class SharingTensorBoard(keras.callbacks.Callback):
 
     Args:
         log_dir: The run's folder; pictures appear as the run `sharing` in it.
-        x: Inputs, in one batch, for what depends on data.
+        x: Inputs, in one batch, for what depends on data; perhaps more of them
+            than the model reads.
 
     Example:
     >>> model.fit(  # doctest: +SKIP
@@ -95,6 +97,9 @@ def sharing_pictures(model: Any, x: Any = None) -> dict[str, Figure]:
     Returns:
         Figures by what their layers have in common in their names.
     """
+    if isinstance(x, Mapping) and isinstance(model.input, Mapping):
+        # Keras would pair a dict with more keys by position.
+        x = {name: x[name] for name in model.input}
     groups: dict[str, dict[str, np.ndarray]] = {}
     learned = inspect_sharing(model)
     found = learned if x is None else inspect_sharing(model, x)

@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from keras_mtl.callbacks.figure_pixels import figure_pixels
 from keras_mtl.callbacks.gradient_board import GradientBoard
+from keras_mtl.callbacks.sharing_drawing import draw_sharing
 from keras_mtl.callbacks.sharing_tensorboard import (
     SharingTensorBoard,
     forget_claim,
@@ -32,22 +34,26 @@ class TaskTensorBoard(keras.callbacks.Callback):
     the factors of the schedule and the learning rate. They are what the step
     has computed anyway: nothing is computed or traced for them.
 
+    Once, as training begins, it draws which layers serve which tasks, as
+    `keras_mtl.plot_sharing` does: the picture `sharing`.
+
     Where layers learn how to share, the run `sharing` has pictures of them:
     of cross-stitch coefficients, of branches, and of whatever else
-    `SharingTensorBoard` reads out of the model's weights. As drawing takes a
-    while, that is after the first epoch, the second, the fourth, the eighth,
-    …, and the last.
+    `SharingTensorBoard` reads out of the model's weights; with `x`, also of
+    the weights of gates and the masks of attention on these inputs. As
+    drawing takes a while, that is after the first epoch, the second, the
+    fourth, the eighth, …, and the last.
 
     With `batch`, after each epoch: the length of each task's gradient in the
     shared variables, the cosine of each pair, the share of pairs that point
     apart, and a picture of all cosines, on that batch. This takes a backward
-    pass for each task, whatever the balancer is. The weights of gates and the
-    masks of attention, which depend on data, are then drawn, too.
+    pass for each task, whatever the balancer is.
 
     Args:
         log_dir: The run's folder.
         every: Steps between two points by step; None for none.
         batch: `(x, y)`: inputs, and labels by task.
+        x: Inputs, in one batch; by default those of `batch`.
 
     Raises:
         ValueError: `every` is below 1; or, as training begins, a batch for a
@@ -64,6 +70,7 @@ class TaskTensorBoard(keras.callbacks.Callback):
         log_dir: str | os.PathLike[str],
         every: int | None = 100,
         batch: tuple[Any, Any] | None = None,
+        x: Any = None,
     ) -> None:
         super().__init__()
         if every is not None and every < 1:
@@ -74,6 +81,8 @@ class TaskTensorBoard(keras.callbacks.Callback):
         self.log_dir = Path(log_dir)
         self.every = every
         self.batch = batch
+        self.x = batch[0] if x is None and batch is not None else x
+        self._is_pictured = False
         self._writers: dict[str, Any] = {}
         self._gradients: GradientBoard | None = None
         self._sharing: SharingTensorBoard | None = None
@@ -83,8 +92,7 @@ class TaskTensorBoard(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Prepares the looks at gradients and at what is shared."""
         forget_claim(self.log_dir)
-        x = None if self.batch is None else self.batch[0]
-        self._sharing = SharingTensorBoard(self.log_dir, x)
+        self._sharing = SharingTensorBoard(self.log_dir, self.x)
         self._sharing.set_model(self.model)
         if self.batch is not None:
             if not self.model.partition.shared:
@@ -94,6 +102,10 @@ class TaskTensorBoard(keras.callbacks.Callback):
                     "task has its own. Leave it out."
                 )
             self._gradients = GradientBoard(self.model, *self.batch)
+        # A model that is trained in several fits is drawn in the first.
+        if not self._is_pictured and len(self.model.tasks) > 1:
+            self._is_pictured = True
+            self._try_to_draw(self._picture)
 
     def on_epoch_begin(
         self, epoch: int, logs: Mapping[str, float] | None = None
@@ -143,8 +155,12 @@ class TaskTensorBoard(keras.callbacks.Callback):
             self._sharing is not None
             and not is_claimed(self.log_dir)
             and self._is_to_draw(epoch + 1)
+            and not self._try_to_draw(
+                partial(self._sharing.on_epoch_end, epoch)
+            )
         ):
-            self._draw(self._sharing, epoch)
+            self._sharing.on_train_end()
+            self._sharing = None
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Closes the files."""
@@ -163,18 +179,25 @@ class TaskTensorBoard(keras.callbacks.Callback):
             or bool(self.model.stop_training)
         )
 
-    def _draw(self, sharing: SharingTensorBoard, epoch: int) -> None:
+    def _picture(self) -> None:
+        """Draws which layers serve which tasks."""
+        pixels = figure_pixels(draw_sharing(self.model))
+        with self._writer("train").as_default():
+            tf.summary.image("sharing", pixels[None], step=0)
+
+    def _try_to_draw(self, draw: Callable[[], None]) -> bool:
+        """Whether it could be drawn."""
         try:
-            sharing.on_epoch_end(epoch)
+            draw()
         # Whatever it is: pictures that nobody asked for must not end a fit.
         except Exception as error:
-            sharing.on_train_end()
-            self._sharing = None
             warnings.warn(
                 "TaskTensorBoard cannot draw what is shared and goes on "
                 f"without: {type(error).__name__}: {error}",
                 stacklevel=2,
             )
+            return False
+        return True
 
     def _writer(self, run: str) -> Any:
         if run not in self._writers:

@@ -6,10 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mtl.training.logs import TaskMeans
-
-# By name, those of the model's metrics that are means over steps.
-_SCALARS = ("loss", "min_cosine")
+from keras_mtl.training.logs import Means
 
 
 class WindowMeans:
@@ -22,18 +19,18 @@ class WindowMeans:
     """
 
     def __init__(self, model: Any) -> None:
-        self._tasks = [m for m in model.metrics if isinstance(m, TaskMeans)]
+        self._means = [m for m in model.metrics if isinstance(m, Means)]
         self._totals = [
             m
             for m in model.metrics
-            if isinstance(m, keras.metrics.Mean) and m.name in _SCALARS
+            if isinstance(m, keras.metrics.Mean) and m.name == "loss"
         ]
         self._before: dict[int, tuple[Any, Any]] = {}
 
     def take(self) -> dict[str, float]:
         """The means by log key, without those of which there is nothing."""
         found: dict[str, float] = {}
-        for metric in self._tasks:
+        for metric in self._means:
             means = self._mean(metric)
             found.update(zip(metric.keys, means.tolist(), strict=True))
         for metric in self._totals:
@@ -52,4 +49,13 @@ class WindowMeans:
 
 
 def _numbers(variable: Any) -> Any:
-    return np.asarray(keras.ops.convert_to_numpy(variable), "float64")
+    """What the replicas of this process have added up.
+
+    To read the variable itself would wait for the other processes, which do
+    not read it.
+    """
+    value = variable.value
+    parts = getattr(value, "values", (value,))
+    return np.sum(
+        [keras.ops.convert_to_numpy(part) for part in parts], 0, "float64"
+    )

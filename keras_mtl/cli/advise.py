@@ -36,11 +36,12 @@ def advise(
     """Say which tasks to train together, and with which balancer.
 
     Trains all tasks together, looks at what a step for one does to the
-    others, and writes a page in plain words.
+    others, and writes a page in plain words. What was seen is kept: after an
+    interrupt, the same command goes on.
     """
     import_quietly()
     from keras_mtl import analysis
-    from keras_mtl.analysis.advice_page import PAGE, RECORD
+    from keras_mtl.analysis.advice_page import PAGE, RECORD, TABLE
     from keras_mtl.cli.origin import origin
     from keras_mtl.cli.progress import Bars
     from keras_mtl.recipe import load_recipe
@@ -77,6 +78,10 @@ def advise(
         console.print(f"Worth a look: {remark}")
     console.print(f"How sure? {advice.sureness}", style="dim")
     console.print()
-    for name, path in (("page", run / PAGE), ("numbers", run / RECORD)):
-        console.print(f"{name:9}{path}", soft_wrap=True)
+    for name, file_name in (
+        ("page", PAGE),
+        ("numbers", RECORD),
+        ("effects", TABLE),
+    ):
+        console.print(f"{name:9}{run / file_name}", soft_wrap=True)
     console.print(f"\nNext:\n  keras-mtl compare {file}", soft_wrap=True)

@@ -11,23 +11,23 @@ from keras_mtl.tasks.task import metric_name
 from keras_mtl.training.losses import Labels
 
 
-class TaskMeans(keras.metrics.Metric):
-    """Running means of one value per task, in two variables for all.
+class Means(keras.metrics.Metric):
+    """Running means of several values, in two variables for all.
 
     Args:
-        tasks: Task keys.
-        suffix: Makes the log keys `f"{task}_{suffix}"`.
+        keys: The log key of each value.
+        name: The metric's name.
     """
 
-    def __init__(self, tasks: list[str], suffix: str) -> None:
-        super().__init__(name=suffix)
-        self.keys = [f"{task}_{suffix}" for task in tasks]
-        shape = (len(tasks),)
+    def __init__(self, keys: list[str], name: str) -> None:
+        super().__init__(name=name)
+        self.keys = keys
+        shape = (len(keys),)
         self.total = self.add_variable(shape, "zeros", name="total")
         self.count = self.add_variable(shape, "zeros", name="count")
 
     def update_state(self, values: Any, weights: Any) -> None:
-        """Adds values `(T,)` with weights `(T,)`, 0 for an absent task."""
+        """Adds values `(n,)` with weights `(n,)`, 0 for an absent one."""
         weights = ops.cast(weights, self.dtype)
         # 0 · NaN is NaN: what does not count must not be read at all.
         values = ops.where(weights > 0, ops.cast(values, self.dtype), 0.0)
@@ -35,7 +35,7 @@ class TaskMeans(keras.metrics.Metric):
         self.count.assign_add(weights)
 
     def result(self) -> dict[str, Any]:
-        """The mean by key; NaN for a task that never had a label."""
+        """The mean by key; NaN for a value that was always absent."""
         means = ops.where(
             self.count > 0, ops.divide_no_nan(self.total, self.count), _NAN
         )
@@ -183,25 +183,25 @@ class TaskLogs:
         names = list(tasks)
         self.tasks = names
         self.total = keras.metrics.Mean(name="loss")
-        self.losses = TaskMeans(names, "loss")
+        self.losses = Means(_keys(names, "loss"), "loss_by_task")
         self.metrics = metrics
-        self.weights = TaskMeans(names, "weight") if weighted else None
-        self.cosine = (
-            keras.metrics.Mean(name="min_cosine") if conflicts else None
-        )
+        balance = _keys(names, "weight") if weighted else []
+        if conflicts:
+            balance = [*balance, "min_cosine"]
+        self.balance = Means(balance, "balance") if balance else None
         self.kept_out = KeptOut(len(names)) if guarded else None
         # Read and reset once an epoch, apart from Keras's own: neither
         # validation nor the dict of a step knows of them.
         self.labels = LabelCounts(len(names))
-        self.cosines = TaskMeans(names, "cosine") if conflicts else None
+        self.cosines = (
+            Means(_keys(names, "cosine"), "cosine") if conflicts else None
+        )
 
     @property
     def trackers(self) -> list[Any]:
         """Every metric object, for Keras to reset."""
         training_only = [
-            m
-            for m in (self.weights, self.cosine, self.kept_out)
-            if m is not None
+            m for m in (self.balance, self.kept_out) if m is not None
         ]
         return [
             self.total,
@@ -250,11 +250,16 @@ class TaskLogs:
             usable: Which of them took part `(T,)`.
             conflict: The angles between gradients, or None.
         """
-        if self.weights is not None and weights is not None:
-            self.weights.update_state(weights, usable)
-        if self.cosine is not None:
-            self.cosine.update_state(
-                conflict.smallest, sample_weight=conflict.known
+        if self.balance is not None:
+            values, counts = [], []
+            if weights is not None:
+                values.append(weights)
+                counts.append(ops.cast(usable, "float32"))
+            if conflict is not None:
+                values.append(conflict.smallest[None])
+                counts.append(conflict.known[None])
+            self.balance.update_state(
+                ops.concatenate(values), ops.concatenate(counts)
             )
         if self.cosines is not None:
             self.cosines.update_state(conflict.means, conflict.means_known)
@@ -291,15 +296,15 @@ class TaskLogs:
         )
         logs = {"loss": self.total.result(), **self.losses.result()}
         logs |= self.metrics.result(count)
-        if training and self.weights is not None:
-            logs |= self.weights.result()
-        if training and self.cosine is not None:
-            logs["min_cosine"] = ops.where(
-                self.cosine.count > 0, self.cosine.result(), _NAN
-            )
+        if training and self.balance is not None:
+            logs |= self.balance.result()
         if training and self.kept_out is not None:
             logs["kept_out"] = self.kept_out.result()
         return logs
+
+
+def _keys(tasks: list[str], suffix: str) -> list[str]:
+    return [f"{task}_{suffix}" for task in tasks]
 
 
 _NAN = float("nan")

@@ -7,7 +7,7 @@ replaced as a whole, and a trial belongs to its worker until it has ended.
 
 import json
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import keras_tuner
 import numpy as np
 
 from keras_mtl import _files
+from keras_mtl.tuner import proposal
 from keras_mtl.tuner.trial_record import RECORD, is_trial
 
 # More failures in a row than any search has: failed trials do not end it.
@@ -56,13 +57,7 @@ class _Durable:
             return super().populate_space(trial_id)  # type: ignore[misc]
 
     def _defaults(self) -> dict[str, Any]:
-        hp = self.get_space()
-        hp.values = {}
-        for parameter in hp.space:
-            if hp.is_active(parameter):
-                hp.values[parameter.name] = parameter.default
-        values: dict[str, Any] = hp.values
-        return values
+        return proposal.values_of(self.get_space().space, lambda p: p.default)
 
     def save(self) -> None:
         """Writes the state, whole or not at all."""
@@ -168,15 +163,51 @@ class RandomOracle(_Durable, keras_tuner.oracles.RandomSearchOracle):
 class BayesianOracle(_Durable, keras_tuner.oracles.BayesianOptimizationOracle):
     """Fits a Gaussian process to the trials so far.
 
-    Where it proposes what was tried before, a random trial is taken.
+    Unlike KerasTuner's own, which takes the choices among names for numbers,
+    it gives names no order; it goes by the ranks of the scores, so that one
+    trial that diverged does not hide what makes others good; a trial that
+    failed counts as the worst; and what it proposes follows from the seed and
+    the trials, also after a restart. See `proposal`.
     """
 
     def populate_space(self, trial_id: str) -> Any:
         """New values for a trial."""
-        found = super().populate_space(trial_id)
-        if found["status"] == "RUNNING" and self._duplicate(found["values"]):
+        ended = [t for t in self.trials.values() if t.status == "COMPLETED"]
+        if len(ended) < self.num_initial_points:
+            return super().populate_space(trial_id)
+        values = self._promising(ended)
+        if values is None:  # all that was drawn has been tried
             return self._random_populate_space()
-        return found
+        return {"status": "RUNNING", "values": values}
+
+    def _promising(self, ended: list[Any]) -> dict[str, Any] | None:
+        space = self.get_space().space
+        ended = sorted(ended, key=lambda t: -t.score)
+        failed = [t for t in self.trials.values() if t.status == "FAILED"]
+        drawn = proposal.candidates(
+            space,
+            [t.hyperparameters.values for t in ended],
+            np.random.default_rng([self.seed, len(self.trials)]),
+        )
+        new = [values for values in drawn if not self._duplicate(values)]
+        if not new:
+            return None
+
+        def points(all_values: Iterable[Any]) -> Any:
+            return np.array([proposal.encoded(space, v) for v in all_values])
+
+        row = proposal.most_promising(
+            points(t.hyperparameters.values for t in (*ended, *failed)),
+            proposal.normal_scores(
+                [*(t.score for t in ended), *(-np.inf for _ in failed)]
+            ),
+            points(
+                t.hyperparameters.values for t in self.ongoing_trials.values()
+            ),
+            points(new),
+            self.seed,
+        )
+        return new[row]
 
 
 class HyperbandOracle(_Durable, keras_tuner.oracles.HyperbandOracle):

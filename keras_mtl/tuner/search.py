@@ -252,6 +252,8 @@ def _search(
     on_progress: Report | None,
 ) -> SearchResult:
     report = on_progress or (lambda progress: None)
+    _files.clear_abandoned(plan.run)
+    read_records(plan.trials_folder)  # a damaged one is told of at once
     begin_board(plan, recipe)
     total = plan.settings["trials"]
 

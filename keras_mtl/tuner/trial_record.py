@@ -39,6 +39,10 @@ _FIELDS = {
 }
 
 
+class DamagedRecordError(ValueError):
+    """The record of a trial cannot be read; the message tells what to do."""
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One trial.
@@ -86,7 +90,7 @@ def read_record(folder: Path) -> TrialRecord | None:
     """The record of a trial, or None if it has not ended.
 
     Raises:
-        ValueError: The file is damaged.
+        DamagedRecordError: The file is damaged.
     """
     file = folder / RECORD
     try:
@@ -94,7 +98,7 @@ def read_record(folder: Path) -> TrialRecord | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise ValueError(
+        raise DamagedRecordError(
             f"The record of a trial cannot be read: {file} ({error}). Delete "
             "that file and go on with --resume: the trial is run again."
         ) from error
@@ -107,7 +111,7 @@ def read_records(trials: Path) -> list[TrialRecord]:
         trials: The folder that holds the folders of the trials.
 
     Raises:
-        ValueError: A file is damaged.
+        DamagedRecordError: A file is damaged.
     """
     folders = sorted(
         (path for path in trials.glob("trial_*") if is_trial(path.name)),

@@ -24,6 +24,7 @@ from keras_mtl.tuner.trial_record import (
     COMPLETED,
     FAILED,
     STOPPED,
+    DamagedRecordError,
     TrialRecord,
     read_record,
 )
@@ -145,7 +146,10 @@ class TrialTuner(BaseTuner):
             (folder / ATTEMPTS).unlink()  # no fault of the trial
             raise
         except Exception as error:
-            if _files.takes_no_more(error):  # nor from any other trial
+            # Nothing that this trial is to be blamed for, nor any other.
+            if _files.takes_no_more(error) or isinstance(
+                error, DamagedRecordError
+            ):
                 raise
             return TrialRecord(**known, status=FAILED, reason=_told(error))
 

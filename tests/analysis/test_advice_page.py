@@ -1,3 +1,4 @@
+import csv
 import json
 import re
 
@@ -48,6 +49,12 @@ def test_files(found, tiny, tmp_path):
     assert record["relative_affinity"][0][2][1] is None
     assert [b["exact"] for b in record["by_budget"]] == [True] * 3
     assert (tmp_path / "advice.html").read_text().startswith("<!doctype html>")
+    with (tmp_path / "effects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [
+        (row["source"], row["target"], row["judgement"]) for row in rows
+    ] == [(e.source, e.target, e.judgement) for e in found[0].effects]
+    assert len(rows) == 3 * 2
 
 
 def test_measured_transfer_is_shown_as_such(found, tiny):

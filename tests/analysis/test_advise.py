@@ -1,12 +1,13 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from built_tasks import built
 
 import keras_mtl
-from keras_mtl.analysis import advise
+from keras_mtl.analysis import advise, transfer, watched_training
 from keras_mtl.analysis.transfer import pairwise_transfer
 
 KINDS = {
@@ -34,7 +35,9 @@ def test_fighting_tasks_are_told_to_part(tmp_path):
         "advice.html",
         "advice.json",
         "config.json",
+        "effects.csv",
     }
+    assert not (tmp_path / ".advice").exists()  # nobody knows the code
     config = json.loads((run / "config.json").read_text())
     assert config["seeds"] == [0]
     assert config["command"] == "keras-mtl advise fighting.py"
@@ -109,6 +112,38 @@ def test_data_may_come_as_datasets_of_unknown_length(tmp_path):
     assert advice.kind == "keep all apart"
     assert evidence.steps.tolist() == [0, 10, 20, 30, 40, 50]
     assert evidence.labels["a"].examples == 960
+
+
+@pytest.mark.slow
+def test_advice_that_was_interrupted_goes_on(tiny, tmp_path, monkeypatch):
+    options = {"seeds": 2, "epochs": 1, "pairs": True, "out": tmp_path}
+
+    def stop(label, done, total):
+        if label == "up + size, seed 0":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        advise(tiny, on_progress=stop, **options)
+    trained = []
+    for module, name in (
+        (watched_training, "_watched"),
+        (transfer, "train_once"),
+    ):
+        function = getattr(module, name)
+
+        def told(*args, function=function, name=name, **kwargs):
+            trained.append(name)
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, told)
+    advice, evidence, _ = advise(tiny, **options)
+    # One pair with seed 0; all with seed 1, each alone and the pair.
+    assert trained == ["train_once"] * 4
+    again, seen, _ = advise(tiny, **options)
+    assert len(trained) == 4
+    assert again == advice
+    np.testing.assert_array_equal(seen.relative, evidence.relative)
+    np.testing.assert_array_equal(seen.transfer, evidence.transfer)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,23 @@ def test_an_open_size_is_unknown():
     assert step_memory(built, batch(8)) is None
 
 
+def recurrent(steps, unroll=False):
+    built = builders.hard_sharing(
+        keras.Input((steps, 4)),
+        [Task("a", "regression")],
+        [keras.layers.GRU(8, unroll=unroll, name="over_time")],
+    )
+    built.compile("sgd")
+    return step_memory(built, np.zeros((16, steps, 4), "float32"))
+
+
+def test_a_recurrent_layer_takes_memory_in_each_step():
+    short, long = recurrent(4), recurrent(24)
+    assert long == pytest.approx(recurrent(24, unroll=True), rel=0.2)
+    # A gate, a candidate and a state of 8 units are the least of a step.
+    assert long - short > 20 * 16 * 4 * (2 + 1 + 1) * 8
+
+
 @pytest.mark.parametrize("names", ["a", "abc"])
 def test_single_tasks_share_nothing(names):
     assert step_memory(model(tasks=names), batch(2)) > WEIGHTS

@@ -108,6 +108,7 @@ def test_csv_has_a_line_for_each_model_and_task():
     assert rows[1]["task"] == "age"
     assert float(rows[1]["test"]) == 2.0
     assert {row["epochs"] for row in rows} == {"4"}
+    assert {"model_operations", "model_memory"} < set(rows[0])
 
 
 def test_units_are_shown_where_the_metric_has_them():

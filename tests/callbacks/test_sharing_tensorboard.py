@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
     EventAccumulator,
 )
 
-from keras_mtl import Task, builders
+from keras_mtl import MultiTaskModel, Task, builders, layers
 from keras_mtl.callbacks import SharingTensorBoard, TaskTensorBoard
 from keras_mtl.callbacks.sharing_tensorboard import sharing_pictures
 
@@ -171,14 +171,34 @@ def test_a_training_that_broke_off_keeps_no_other_from_drawing(tmp_path):
         assert len(images(tmp_path / "sharing")["low_stitch"]) == steps
 
 
-def test_gates_are_drawn_on_the_batch(tmp_path):
+def test_gates_are_drawn_on_what_inputs_there_are(tmp_path):
     model = dense("mmoe")
-    for name, batch in (("with", (ROWS, Y)), ("without", None)):
-        callback = TaskTensorBoard(tmp_path / name, batch=batch)
+    for name, seen in (
+        ("batch", {"batch": (ROWS, Y)}),
+        ("inputs", {"x": ROWS}),
+        ("without", {}),
+    ):
+        callback = TaskTensorBoard(tmp_path / name, **seen)
         epoch_of(model, callback)
         callback.on_train_end()
-    assert list(images(tmp_path / "with" / "sharing")) == ["gate"]
+    for name in ("batch", "inputs"):
+        assert list(images(tmp_path / name / "sharing")) == ["gate"]
     assert not (tmp_path / "without" / "sharing").exists()
+
+
+def test_inputs_by_name_may_be_more_than_the_model_reads():
+    inputs = keras.Input((3,), name="b")
+    hidden = keras.layers.Dense(4)(inputs) * layers.SoftmaxGate(4, name="gate")(
+        inputs
+    )
+    model = MultiTaskModel(
+        {"b": inputs},
+        {task.name: task.make_head(task.name)(hidden) for task in TASKS},
+        tasks=TASKS,
+    )
+    alone = sharing_pictures(model, {"b": ROWS})["gate"]
+    among = sharing_pictures(model, {"a": ROWS[:, :1], "b": ROWS})["gate"]
+    assert texts(among) == texts(alone)
 
 
 def test_a_plain_trunk_has_no_pictures(tmp_path):
@@ -187,7 +207,8 @@ def test_a_plain_trunk_has_no_pictures(tmp_path):
         callback = kind(tmp_path)
         epoch_of(model, callback)
         callback.on_train_end()
-    assert not list(tmp_path.iterdir())
+    # But for that of its layers, which is not of what they learn.
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -25,6 +25,7 @@ def read(folder):
             for e in events.Tensors(tag)
         ]
         for tag in events.Tags()["tensors"]
+        if tag not in ("sharing", "gradient cosines")  # pictures
     }
 
 
@@ -105,7 +106,8 @@ def test_points_by_step_are_means_of_the_steps_between(tmp_path):
     ]
     assert {f"schedule by step/{t}" for t in ("age", "job")} < set(found)
     assert "weight by step/age" in found
-    assert "all tasks by step/min_cosine" in found
+    # One task a step: no two gradients were compared.
+    assert "all tasks by step/min_cosine" not in found
 
 
 def test_nothing_is_traced_anew_and_the_training_is_the_same(tmp_path):
@@ -124,6 +126,7 @@ def test_nothing_is_traced_anew_and_the_training_is_the_same(tmp_path):
     assert results[0][0] == results[1][0]
     for alone, watched in zip(*(r[1] for r in results), strict=True):
         assert np.array_equal(alone, watched)
+    assert "all tasks by step/min_cosine" in read(tmp_path / "train")
     # Gradients and gates were looked at meanwhile.
     assert {path.name for path in tmp_path.iterdir()} == {"train", "sharing"}
 
@@ -174,7 +177,7 @@ def test_gradients_on_a_batch(tmp_path):
             tensor_util.make_ndarray(events.Tensors(tag)[1].tensor_proto)
         )
         for tag in events.Tags()["tensors"]
-        if tag != "gradient cosines"
+        if tag not in ("gradient cosines", "sharing")
     }
     assert found["gradient length/age"] == pytest.approx(
         3 * lengths[0], rel=1e-4
@@ -204,6 +207,34 @@ def by_hand(model, x, y):
         )
     lengths = [np.linalg.norm(row) for row in rows]
     return lengths, rows[0] @ rows[1] / np.prod(lengths)
+
+
+def test_who_shares_what_is_drawn_once_as_training_begins(tmp_path):
+    model = shared_model()
+    callback = TaskTensorBoard(tmp_path)
+    callback.set_model(model)
+    for _ in range(2):  # two fits
+        callback.on_train_begin()
+        callback.on_train_end()
+    (event,) = (
+        EventAccumulator(str(tmp_path / "train")).Reload().Tensors("sharing")
+    )
+    width, height, png = event.tensor_proto.string_val
+    assert event.step == 0
+    assert int(width) > 400 and int(height) > 300
+    assert png.startswith(b"\x89PNG")
+
+
+def test_one_task_shares_with_nobody(tmp_path):
+    task = Task("age", "regression")
+    model = builders.hard_sharing(
+        keras.Input((3,)), [task], [keras.layers.Dense(2, name="low")]
+    )
+    model.compile("sgd")
+    callback = TaskTensorBoard(tmp_path)
+    callback.set_model(model)
+    callback.on_train_begin()
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_input(tmp_path):

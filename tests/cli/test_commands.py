@@ -149,14 +149,15 @@ def test_export_with_everything(run):
     np.savez("rows.npz", x=np.ones((5, 3)))
     result = run(
         *("export", "tiny.keras", "--group", "ends=a,c", "--examples"),
-        *("--float16", "--warmup", "rows.npz"),
+        *("--float16", "--warmup", "rows.npz", "--label", "stable"),
     )
     assert result.exit_code == 0, result.stderr
     for name in ("ends", "serving_examples", "serving_default"):
         assert name in words(result)
     assert "Warm-up requests that ran: 12" in words(result)
     assert "--model_config_file=/models/models.config" in words(result)
-    assert Path("saved_models/models.config").exists()
+    config = Path("saved_models/models.config").read_text()
+    assert 'version_labels { key: "stable" value: 1 }' in config
 
     Path(
         "saved_models/tiny/1/assets.extra/tf_serving_warmup_requests"
@@ -172,6 +173,8 @@ def test_export_with_everything(run):
         (("--group", "a,b"), "--group must be NAME=TASK,TASK"),
         (("--warmup", "rows.csv"), "--warmup must be an .npz file"),
         (("--format", "h5"), "`format` must be one of"),
+        (("--label", "a/b"), "`label` must start with"),
+        (("--format", "litert", "--label", "a"), "--label is for what"),
     ],
 )
 def test_exports_that_do_not_suit(run, arguments, message):

@@ -1,6 +1,7 @@
 import json
 
 import keras_tuner
+import numpy as np
 import pytest
 
 from keras_mtl import _files
@@ -111,6 +112,73 @@ def test_a_restart_keeps_what_workers_run(name, start):
     assert again.create_trial("w1").trial_id == mine.trial_id
     assert again.create_trial("w1").status == "RUNNING"
     assert again.end_order == [ended.trial_id]
+
+
+def test_a_proposal_follows_from_the_seed_and_the_trials(start):
+    oracle = start("bayesian")
+    run(oracle, limit=5)
+    again = start("bayesian")
+    expected = again.populate_space("5")
+    assert oracle.populate_space("5") == expected
+    assert expected["status"] == "RUNNING"
+
+
+def test_what_fails_is_left_alone(tmp_path):
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("way", ["left", "right"])
+    hp.Int("steps", 1, 30)
+    oracle = make_oracle("bayesian", hp, trials=12, epochs=1, seed=0)
+    oracle.verbose = 0
+    oracle._set_project_dir(str(tmp_path), "trials")
+    ways = []
+    for _ in range(12):
+        trial = oracle.create_trial("w")
+        values = trial.hyperparameters.values
+        ways.append(values["way"])
+        if values["way"] == "left":
+            end(oracle, trial, score=-values["steps"])
+        else:
+            trial.status = "FAILED"
+            oracle.end_trial(trial)
+    # It looks whether all of it fails, and goes where trials succeed.
+    assert 1 <= ways.count("right") <= 4
+
+
+@pytest.mark.slow
+def test_proposals_beat_draws_and_what_diverges_misleads_nobody(tmp_path):
+    space = keras_tuner.HyperParameters()
+    space.Choice("balancer", ["fixed", "one", "two"])
+    with space.conditional_scope("balancer", ["fixed"]):
+        space.Float("weight", 0.01, 100.0, sampling="log", default=1.0)
+    space.Int("depth", 1, 3, default=3)
+    space.Float("rate", 1e-3, 1.0, sampling="log", default=1e-2)
+
+    def score(values):
+        rate = np.log10(values["rate"])
+        if rate > -0.5:
+            return -1e6
+        weight = np.log10(values.get("weight", 10.0))
+        loss = {"fixed": 0, "one": 1, "two": 2}[values["balancer"]]
+        loss += values["depth"] + (weight + 1) ** 2 + 4 * (rate + 1) ** 2
+        return -loss
+
+    def best(name, seed):
+        oracle = make_oracle(name, space.copy(), trials=12, epochs=1, seed=seed)
+        oracle.verbose = 0
+        oracle._set_project_dir(str(tmp_path), f"{name}-{seed}")
+        scores = []
+        for _ in range(12):
+            trial = oracle.create_trial("w")
+            scores.append(score(trial.hyperparameters.values))
+            end(oracle, trial, scores[-1])
+        return max(scores)
+
+    drawn, found = (
+        np.array([best(name, seed) for seed in range(6)])
+        for name in ("random", "bayesian")
+    )
+    assert found.mean() > drawn.mean() + 0.5
+    assert np.median(found) > -2  # of -1 at best
 
 
 def test_trials_of_workers_that_are_gone_go_to_others(start):

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 
 import keras
 import keras_tuner
@@ -289,16 +290,34 @@ def test_all_trials_failed(sleepy, tmp_path, monkeypatch, capfd):
     assert "Traceback" not in out + err
 
 
-def test_a_damaged_record(finished, sleepy, tmp_path):
-    result, _ = finished
-    file = result.run / "trials" / "trial_0" / "record.json"
-    kept = file.read_text()
-    file.write_text(kept[:50])
-    try:
-        with pytest.raises(ValueError, match=r"record.json.*Delete that file"):
-            tuner.resume(sleepy, result.run, prefer="knee")
-    finally:
-        file.write_text(kept)
+@pytest.mark.parametrize("more", [{"prefer": "knee"}, {"trials": 5}], ids=str)
+def test_a_damaged_record(more, finished, sleepy, tmp_path):
+    run = shutil.copytree(finished[0].run, tmp_path / "run")
+    file = run / "trials" / "trial_0" / "record.json"
+    file.write_text(file.read_text()[:50])
+    with pytest.raises(ValueError, match=r"record.json.*Delete that file"):
+        tuner.resume(sleepy, run, **more)
+    # No other trial was begun, to fail by it.
+    assert len(list(run.glob("trials/trial_*"))) == 3
+
+
+@pytest.mark.slow
+def test_a_record_that_is_damaged_meanwhile_fails_no_other(sleepy, tmp_path):
+    def damage(progress):
+        if progress.label == "trial 1" and progress.epoch == 0:
+            (file,) = tmp_path.glob("sleepy/*/trials/trial_0/record.json")
+            file.write_text("{")
+
+    with pytest.raises(ValueError, match=r"record.json.*Delete that file"):
+        tuner.tune(
+            sleepy,
+            trials=3,
+            oracle="random",
+            out=tmp_path,
+            on_progress=damage,
+        )
+    records = tmp_path.glob("sleepy/*/trials/*/record.json")
+    assert [file.parent.name for file in records] == ["trial_0"]
 
 
 @pytest.mark.slow

@@ -175,6 +175,15 @@ def test_the_rate_of_a_given_optimizer_is_searched():
     assert found.momentum == 0.25
 
 
+def test_the_decay_of_an_optimizer_that_has_one_is_searched():
+    hp = keras_tuner.HyperParameters()
+    choose_optimizer(hp, keras.optimizers.AdamW(1e-3, weight_decay=0.5))
+    assert [p.name for p in hp.space] == ["learning_rate", "weight_decay"]
+    assert (hp.space[1].min_value, hp.space[1].max_value) == (0.05, 5.0)
+    values = with_values(weight_decay=np.float64(2.0))
+    assert choose_optimizer(values, "adamw").weight_decay == 2.0
+
+
 def test_a_schedule_or_a_function_is_left_alone():
     hp = keras_tuner.HyperParameters()
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
