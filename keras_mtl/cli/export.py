@@ -52,6 +52,14 @@ def export(
         bool,
         typer.Option("--float16", help="Store weights in half the bytes."),
     ] = False,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name that requests can have in place of the version's "
+            "number, as stable; taken from the version that had it.",
+        ),
+    ] = None,
     warmup: Annotated[
         Path | None,
         typer.Option(
@@ -72,6 +80,15 @@ def export(
     }
     import_quietly()
     from keras_mtl.recipe import NAME, load_recipe
+    from keras_mtl.serving.labels import check_label
+
+    if label is not None:
+        check_label(label)
+        if format != "saved_model":
+            raise ValueError(
+                "--label is for what TF Serving serves. Received: "
+                f"--format {format}"
+            )
 
     deploy = None
     if recipe is not None:
@@ -96,6 +113,7 @@ def export(
         out / (name if format == "saved_model" else f"{name}-{format}"),
         deploy=deploy,
         arguments=arguments,
+        label=label,
     )
 
 
@@ -106,6 +124,7 @@ def export_file(
     before: Sequence[str] = (),
     deploy: Callable[[Any], Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
+    label: str | None = None,
 ) -> None:
     """Exports a `.keras` file, checks it and prints what to type next.
 
@@ -116,6 +135,7 @@ def export_file(
         before: Commands to print before those of serving.
         deploy: Makes the model to export, as in `Recipe`.
         arguments: Further ones of `keras_mtl.export`.
+        label: What the version is to be called, beside its number.
 
     Raises:
         typer.Exit: With code 1, if the export or its check fails.
@@ -145,7 +165,10 @@ def export_file(
     print_check(console, report)
     if not report.ok:
         raise typer.Exit(1)
-    serving.write_configs(model_dir.parent)
+    if label is None:
+        serving.write_configs(model_dir.parent)
+    else:
+        serving.label_version(version_dir, label)
     commands = serving.next_commands(version_dir)
     console.print("\nNext:")
     for command in (*before, commands["serve"], commands["ask"]):

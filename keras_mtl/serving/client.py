@@ -58,6 +58,8 @@ class Client:
             gRPC is faster; it needs the package `tensorflow-serving-api`.
         model: The model's name.
         version: One of its versions; by default the newest.
+        label: The label of a version, in place of its number; see
+            `label_version`.
         max_batch: As many rows go into one request at most. The default is
             that of the batching configuration of `write_configs`.
         retries: How often a request is sent again to a server that cannot be
@@ -65,7 +67,8 @@ class Client:
             pauses. All other errors are raised at once.
 
     Raises:
-        ValueError: `address` is none, or the package for it is missing.
+        ValueError: `address` is none, the package for it is missing, or both
+            `version` and `label` are given.
 
     Example:
     >>> client = Client("http://localhost:8501", "digits")  # doctest: +SKIP
@@ -78,6 +81,7 @@ class Client:
         model: str,
         *,
         version: int | None = None,
+        label: str | None = None,
         max_batch: int = 32,
         retries: int = 4,
     ) -> None:
@@ -86,7 +90,12 @@ class Client:
                 "`max_batch` must be positive and `retries` not negative. "
                 f"Received: max_batch={max_batch!r}, retries={retries!r}"
             )
-        self._transport = _transport(address, model, version)
+        if version is not None and label is not None:
+            raise ValueError(
+                "One of `version` and `label` must be left out. Received: "
+                f"version={version!r}, label={label!r}"
+            )
+        self._transport = _transport(address, model, version, label)
         self._max_batch = max_batch
         self._retries = retries
         self._known: dict[str, Signature] | None = None
@@ -203,16 +212,18 @@ class Client:
         raise AssertionError("unreachable")
 
 
-def _transport(address: str, model: str, version: int | None) -> Transport:
+def _transport(
+    address: str, model: str, version: int | None, label: str | None
+) -> Transport:
     parts = urlsplit(address)
     if parts.scheme in ("http", "https") and parts.netloc:
         from keras_mtl.serving.rest_client import RestTransport
 
-        return RestTransport(address, model, version)
+        return RestTransport(address, model, version, label)
     if parts.scheme == "grpc" and parts.netloc:
         from keras_mtl.serving.grpc_client import GrpcTransport
 
-        return GrpcTransport(parts.netloc, model, version)
+        return GrpcTransport(parts.netloc, model, version, label)
     raise ValueError(
         "`address` must be like 'grpc://host:8500' or 'http://host:8501'. "
         f"Received: address={address!r}"

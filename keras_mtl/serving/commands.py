@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_mtl.serving.configs import BATCHING, MODELS, served_name
 from keras_mtl.serving.export import EXTRA, REQUEST
+from keras_mtl.serving.labels import labels_file
 from keras_mtl.serving.versions import version_directory
 
 # Longer ones are sent from the file beside the model.
@@ -58,11 +59,19 @@ def serve_command(model_dir: Path) -> str:
 
 def _serve_all(saved_models: Path) -> str:
     mount = f"type=bind,source={saved_models},target=/models"
+    # Else it takes no label before the version is loaded, and no other
+    # version than those of the file that it has read at the start.
+    follow_labels = (
+        " --allow_version_labels_for_unavailable_models"
+        " --model_config_file_poll_wait_seconds=60"
+    )
+    labelled = labels_file(saved_models).is_file()
     return (
         "docker run -p 8500:8500 -p 8501:8501 "
         f"--mount {shlex.quote(mount)} -t tensorflow/serving "
         f"--model_config_file=/models/{MODELS} --enable_batching "
         f"--batching_parameters_file=/models/{BATCHING}"
+        f"{follow_labels if labelled else ''}"
     )
 
 

@@ -125,6 +125,7 @@ def export(
         half_weights=float16,
         converted=format != SAVED_MODEL,
     )
+    _files.clear_abandoned(model_dir)  # large, and nobody sees them
     with _files.hidden_directory(model_dir / str(version or "next")) as staged:
         with _disk_errors_explained(model_dir):
             if format == SAVED_MODEL:

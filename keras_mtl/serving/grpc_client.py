@@ -6,10 +6,10 @@ from typing import Any
 
 import grpc
 import numpy as np
-import tensorflow as tf
 
 from keras_mtl.serving.session import Signature, is_internal, signature
 from keras_mtl.serving.stubs import stubs
+from keras_mtl.serving.tensor_proto import read_tensor, write_tensor
 
 _METADATA = "signature_def"
 _OPTIONS = [
@@ -39,15 +39,23 @@ class GrpcTransport:
         target: Host and port of the server.
         model: The model's name.
         version: Of the model, or None for the newest.
+        label: A version's label, in place of its number.
     """
 
-    def __init__(self, target: str, model: str, version: int | None) -> None:
+    def __init__(
+        self,
+        target: str,
+        model: str,
+        version: int | None,
+        label: str | None = None,
+    ) -> None:
         self._predict = stubs("predict_pb2")
         self._metadata = stubs("get_model_metadata_pb2")
         service = stubs("prediction_service_pb2_grpc")
         self._target = target
         self._model = model
         self._version = version
+        self._label = label
         self._channel = grpc.insecure_channel(target, _OPTIONS)
         self._stub = service.PredictionServiceStub(self._channel)
 
@@ -79,12 +87,11 @@ class GrpcTransport:
         self._address(request.model_spec)
         request.model_spec.signature_name = name
         for key, array in inputs.items():
-            request.inputs[key].CopyFrom(tf.make_tensor_proto(array))
+            write_tensor(request.inputs[key], array)
         with self._explained():
             response = self._stub.Predict(request, timeout=timeout)
         return {
-            key: tf.make_ndarray(proto)
-            for key, proto in response.outputs.items()
+            key: read_tensor(proto) for key, proto in response.outputs.items()
         }
 
     def close(self) -> None:
@@ -95,6 +102,8 @@ class GrpcTransport:
         spec.name = self._model
         if self._version is not None:
             spec.version.value = self._version
+        elif self._label is not None:
+            spec.version_label = self._label
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from keras_mtl.serving.served_model import (
 )
 from keras_mtl.serving.signatures import ALL_TASKS
 from keras_mtl.serving.stubs import stubs
+from keras_mtl.serving.tensor_proto import read_tensor, write_tensor
 
 _THREADS = 16
 _METADATA = "signature_def"
@@ -97,9 +98,7 @@ def prediction_service(served: ServedModel, max_bytes: int) -> Any:
                 response = predict.PredictResponse()
                 _address(response.model_spec, served, name)
                 for key in wanted:
-                    response.outputs[key].CopyFrom(
-                        tf.make_tensor_proto(outputs[key])
-                    )
+                    write_tensor(response.outputs[key], outputs[key])
                 return response
 
         def GetModelMetadata(self, request: Any, context: Any) -> Any:
@@ -150,13 +149,8 @@ def _aborting(context: Any) -> Iterator[None]:
 
 
 def _check_address(served: ServedModel, spec: Any) -> None:
-    if spec.version_label:
-        raise Refused(
-            HTTPStatus.BAD_REQUEST,
-            f"Unrecognized servable version label: {spec.version_label}",
-        )
     version = spec.version.value if spec.HasField("version") else None
-    served.check_address(spec.name, version)
+    served.check_address(spec.name, version, spec.version_label)
 
 
 def _address(spec: Any, served: ServedModel, signature: str = "") -> None:
@@ -186,7 +180,6 @@ def _array(name: str, proto: Any, max_bytes: int) -> np.ndarray:
         size = math.prod(sizes) * dtype.itemsize
         if min(sizes, default=0) < 0 or size > max_bytes:
             raise ValueError(f"its shape is {sizes}, of {size} bytes")
-        found: np.ndarray = tf.make_ndarray(proto)
+        return read_tensor(proto)
     except (TypeError, ValueError, LookupError) as error:
         raise ValueError(f"Input {name!r} is no tensor: {error}") from error
-    return found

@@ -26,13 +26,22 @@ class RestTransport:
         address: Of the server.
         model: The model's name.
         version: Of the model, or None for the newest.
+        label: A version's label, in place of its number.
     """
 
-    def __init__(self, address: str, model: str, version: int | None) -> None:
+    def __init__(
+        self,
+        address: str,
+        model: str,
+        version: int | None,
+        label: str | None = None,
+    ) -> None:
         name = quote(model, safe="")
         self._url = f"{address.rstrip('/')}/v1/models/{name}"
         if version is not None:
             self._url += f"/versions/{version}"
+        elif label is not None:
+            self._url += f"/labels/{quote(label, safe='')}"
         self._pool = urllib3.PoolManager(maxsize=_CONNECTIONS, retries=False)
 
     def signatures(self, timeout: float) -> dict[str, Signature]:

@@ -24,7 +24,8 @@ from keras_mtl.serving.served_model import (
 from keras_mtl.serving.signatures import ALL_TASKS
 
 _PATH = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,18}))?"
+    r"/v1/models/(?P<name>[^/:]+)"
+    r"(?:/versions/(?P<version>[0-9]{1,18})|/labels/(?P<label>[^/:]+))?"
     r"(?P<verb>:predict|/metadata)?"
 )
 _METHODS = {None: "GET", "/metadata": "GET", ":predict": "POST"}
@@ -72,7 +73,7 @@ class RestApp:
                 "…/metadata the signatures, POST …:predict the outputs.",
             )
         version = int(match["version"]) if match["version"] else None
-        self._served.check_address(match["name"], version)
+        self._served.check_address(match["name"], version, match["label"])
         if match["verb"] == ":predict":
             return predict(self._served, self._body(request))
         return _metadata(self._served) if match["verb"] else self._status()

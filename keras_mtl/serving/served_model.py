@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_mtl.serving.configs import served_name
 from keras_mtl.serving.export import EXTRA, MODEL_CARD, REQUEST
 from keras_mtl.serving.input_checks import check_fit
+from keras_mtl.serving.labels import read_labels
 from keras_mtl.serving.session import (
     SessionModel,
     Signature,
@@ -53,6 +54,7 @@ class ServedModel:
         folder: Where it lies.
         name: What it is asked by.
         version: Its number.
+        labels: Other names of this version.
         session: The model in its session.
         timeout: Seconds that a request may run.
     """
@@ -60,15 +62,25 @@ class ServedModel:
     folder: Path
     name: str
     version: int
+    labels: frozenset[str]
     session: SessionModel
     timeout: float
 
-    def check_address(self, name: str, version: int | None) -> None:
+    def check_address(
+        self, name: str, version: int | None, label: str | None = None
+    ) -> None:
         """Refuses requests to other models and versions.
 
         Raises:
             Refused: It is none of ours.
         """
+        if label and label not in self.labels:
+            raise Refused(
+                HTTPStatus.BAD_REQUEST,
+                f"Unrecognized servable version label: {label}. This server "
+                f"has version {self.version} of {self.name!r}, with the "
+                f"labels {sorted(self.labels)}.",
+            )
         if name != self.name or version not in (None, self.version):
             asked = "Latest" if version is None else "Specific"
             number = "" if version is None else f", {version}"
@@ -158,16 +170,20 @@ def open_model(path: Path, timeout: float) -> Iterator[ServedModel]:
         The model.
 
     Raises:
-        ValueError: There is none, or it is broken.
+        ValueError: There is none, or it or its file of labels is broken.
     """
     folder = version_directory(path.expanduser()).resolve()
     # A SavedModel that lies under no number is its first version.
     numbered = folder.name.isascii() and folder.name.isdigit()
+    model_dir = folder.parent if numbered else folder
+    number = int(folder.name) if numbered else 1
+    labels = read_labels(model_dir.parent).get(model_dir.name, {})
     with open_session(folder) as session:
         yield ServedModel(
             folder,
-            served_name((folder.parent if numbered else folder).name),
-            int(folder.name) if numbered else 1,
+            served_name(model_dir.name),
+            number,
+            frozenset(k for k, version in labels.items() if version == number),
             session,
             timeout,
         )

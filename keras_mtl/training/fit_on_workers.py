@@ -1,5 +1,6 @@
 """The training loop for a model that several processes train together."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -112,19 +113,38 @@ def fit_on_workers(
 
 
 class _Batches:
-    """The batches of each epoch; an endless data set is read on."""
+    """A data set, of which so many batches are an epoch; None for all."""
 
     def __init__(self, dataset: Any, steps: int | None) -> None:
         self.dataset, self.steps = dataset, steps
-        self.iterator: Any = None
+        self._iterator: Any = None
 
     def __iter__(self) -> Iterator[Any]:
+        """From the beginning, as for every evaluation."""
+        return islice(iter(self.dataset), self.steps)
+
+    def read_on(self) -> Iterator[Any]:
+        """From where the last epoch ended; anew, if there the data end."""
         if self.steps is None:
             yield from self.dataset
             return
-        if self.iterator is None:
-            self.iterator = iter(self.dataset)
-        yield from islice(self.iterator, self.steps)
+        for step in range(self.steps):
+            batch = None
+            if self._iterator is not None:
+                batch = next(self._iterator, None)
+            if batch is None and step == 0:
+                self._iterator = iter(self.dataset)
+                batch = next(self._iterator, None)
+            if batch is None:
+                self._iterator = None
+                warnings.warn(
+                    f"`x` has ended after {step} of `steps_per_epoch`="
+                    f"{self.steps} batches, and so has the epoch. Repeat the "
+                    "data set, or leave `steps_per_epoch` out.",
+                    stacklevel=4,
+                )
+                return
+            yield batch
 
 
 def _train(
@@ -145,7 +165,7 @@ def _train(
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         stops, step = False, -1
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(batches.read_on()):
             callbacks.on_train_batch_begin(step)
             # What one has decided is known to all in the next step: no
             # process leaves while others wait for it.

@@ -7,10 +7,17 @@ import multiprocessing
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_mtl import balancers
+from keras_mtl.training.backends.tensorflow import explain
 from tests.balancers.cases import CASES
-from tests.distribution.mirrored import refusals, trained_on_two
+from tests.distribution.mirrored import (
+    board_and_export,
+    refusals,
+    text_on_two,
+    trained_on_two,
+)
 from tests.distribution.training import trained
 
 # Losses, and a Gram matrix; coordinates take the latter's way to their rows.
@@ -89,6 +96,35 @@ def said(other):
 def test_what_cannot_work_is_refused_before_training(argument, said):
     assert f"`{argument}`" in said[argument] or argument == "model"
     assert "Received:" in said[argument]
+
+
+def test_a_second_strategy_is_told_of():
+    # As TensorFlow 2.21 says it of devices 0 and 1, then 1 and 2.
+    error = tf.errors.InternalError(
+        None,
+        None,
+        "Graph execution error:\n\nCollective ops is aborted by: Device CPU:2 "
+        "is joining a group that is already full (group_key=1)\nThe error "
+        "could be from a previous operation.",
+    )
+    said = explain(error)
+    assert "they have: Device CPU:2 is joining a group" in said
+    assert "(group_key=1). Most often there is a second MirroredStr" in said
+
+
+@pytest.mark.slow
+def test_a_model_of_two_devices_is_watched_and_exported(other, tmp_path):
+    mine, served, tags = other.apply_async(board_and_export, (tmp_path,)).get(
+        SECONDS
+    )
+    assert {"gradient cosine/kind and age", "loss by step/age"} <= set(tags)
+    for name, outputs in mine.items():
+        np.testing.assert_allclose(served[name], outputs, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_strings_are_shared_out(other):
+    assert np.isfinite(other.apply_async(text_on_two).get(SECONDS)).all()
 
 
 @pytest.mark.slow

@@ -11,8 +11,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import (
+    EventAccumulator,
+)
 
 from keras_mtl.training import fit_on_workers
+from keras_mtl.training.fit_on_workers import _Batches
 from tests.distribution.training import data, model
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +86,11 @@ def test_two_processes_end_where_one_does(tmp_path):
     expected = run_alone(tmp_path / "one", 2)
     for place in (0, 1):
         assert_same(ended(tmp_path / "two", place), expected)
-    # One writer: the file is whole, and it is the model.
+    # One writer: a board of one process; the file is whole, and the model.
+    boards = list((tmp_path / "two" / "logs" / "train").iterdir())
+    assert len(boards) == 1
+    tags = EventAccumulator(str(boards[0].parent)).Reload().Tags()["tensors"]
+    assert {"loss by step/age", "gradient cosine/kind and age"} <= set(tags)
     loaded = keras.models.load_model(tmp_path / "two" / "model.keras")
     for a, b in zip(
         loaded.trainable_variables, expected["weights"], strict=False
@@ -111,6 +119,26 @@ def test_all_stop_when_one_wants_to(tmp_path):
     first, second = (ended(tmp_path, place) for place in (0, 1))
     assert first == second
     assert len(first["history"]["loss"]) == 1
+
+
+def test_an_epoch_of_some_steps_reads_on():
+    batches = _Batches([1, 2, 3, 4], 2)
+    epochs = [list(batches.read_on()) for _ in range(3)]
+    assert epochs == [[1, 2], [3, 4], [1, 2]]
+    assert [list(batches), list(batches)] == [[1, 2], [1, 2]]
+    assert list(batches.read_on()) == [3, 4]
+    batches = _Batches([1, 2, 3], None)
+    assert list(batches.read_on()) == list(batches) == [1, 2, 3]
+
+
+def test_an_epoch_ends_where_the_data_do():
+    batches = _Batches([1, 2, 3], 2)
+    assert list(batches.read_on()) == [1, 2]
+    with pytest.warns(
+        UserWarning, match="ended after 1 of `steps_per_epoch`=2"
+    ):
+        assert list(batches.read_on()) == [3]
+    assert list(batches.read_on()) == [1, 2]
 
 
 def test_a_model_of_one_device_is_for_fit():

@@ -42,7 +42,11 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 from keras_mtl import MultiTaskModel, Task  # noqa: E402
-from keras_mtl.callbacks import Checkpoint, load_checkpoint  # noqa: E402
+from keras_mtl.callbacks import (  # noqa: E402
+    Checkpoint,
+    TaskTensorBoard,
+    load_checkpoint,
+)
 from keras_mtl.training import fit_on_workers  # noqa: E402
 
 
@@ -104,7 +108,12 @@ with strategy.scope() if several else nullcontext():
         model, epoch, history = load_checkpoint(path)
     else:
         model = new_model()
-callbacks = [Checkpoint(path, history)]
+# What one process writes may not wait for the others.
+watched = next(iter(data(0)))
+callbacks = [
+    Checkpoint(path, history),
+    TaskTensorBoard(args.directory / "logs", every=2, batch=watched),
+]
 if args.die_in >= 0:
     callbacks.append(Dies())
 if args.stop_after >= 0:

@@ -14,6 +14,8 @@ from keras_mtl import MultiTaskModel, Task, balancers
 from keras_mtl.callbacks import Checkpoint, load_checkpoint
 
 TASKS = ("a", "b", "c")
+# An infinite one leaves all losses finite: tanh makes 1 of it.
+INPUTS = {"input": np.nan, "infinite input": -np.inf}
 BATCH = 8
 
 
@@ -57,11 +59,14 @@ def batch(seed, faults):
     lost = set()
     for task, fault in faults:
         row = int(draw.integers(BATCH))
-        if fault == "input":
-            x[row, 0] = np.nan
+        if fault in INPUTS:
+            x[row, 0] = INPUTS[fault]
             lost |= set(TASKS)
         elif fault == "gradient" and task != "c":
             y[task][row] = 100.0
+            lost.add(task)
+        elif fault == "label":
+            y[task][row] = np.inf  # in a stream; arrays are refused
             lost.add(task)
         elif fault == "loss":
             y["c"][row] = 1e30  # its square is infinite
@@ -74,7 +79,7 @@ def batch(seed, faults):
 FAULTS = st.lists(
     st.tuples(
         st.sampled_from(TASKS),
-        st.sampled_from(["input", "gradient", "loss", "missing"]),
+        st.sampled_from([*INPUTS, "gradient", "loss", "missing"]),
     ),
     max_size=3,
 )
@@ -131,6 +136,27 @@ def test_a_bad_task_moves_nothing_and_is_counted(steps):
     check("fixed", steps)
 
 
+def test_an_infinite_input_moves_nothing_though_losses_are_finite():
+    check("fixed", [[], [("a", "infinite input")], []])
+
+
+def test_an_infinite_input_that_a_model_means_is_trained_on():
+    x = keras.Input((4,))
+    h = keras.layers.Dense(6)(ops.clip(x, -1.0, 1.0))
+    model = MultiTaskModel(
+        x,
+        {name: keras.layers.Dense(1, name=name)(h) for name in "ab"},
+        tasks=[Task(name, "regression", metrics=[]) for name in "ab"],
+    )
+    model.compile("sgd", balancer="fixed")
+    before = model.get_weights()
+    inputs, y, _ = batch(0, [("a", "infinite input")])
+    model.train_on_batch(inputs, {name: y[name] for name in "ab"})
+    assert model.kept_out() == {"a": 0, "b": 0}
+    assert finite(model)
+    assert not any(map(np.array_equal, before, model.get_weights()))
+
+
 # Methods that look at more than one step, or at more than one loss a step.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(balancers.registry))
@@ -167,7 +193,7 @@ def stream(*faults):
 
 def test_the_history_counts_by_task():
     model = as_new("fixed")
-    data = stream([], [("a", "gradient")], [("c", "loss")], [("a", "gradient")])
+    data = stream([], [("a", "gradient")], [("c", "label")], [("a", "label")])
     with pytest.warns(RuntimeWarning, match=r"'a' in 2, 'c' in 1 of the steps"):
         history = model.fit(
             data,

@@ -87,6 +87,20 @@ def test_commands_say_it_before_data_are_loaded(
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="directories cannot be locked")
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_commands_clear_what_killed_ones_have_left(command, tiny, tmp_path):
+    left = tmp_path / tiny.name / ".20261101-120000-0123456789ab.tmp"
+    (left / "tensorboard").mkdir(parents=True)
+
+    def load(source, data_dir):
+        raise OSError("that is enough")
+
+    with pytest.raises(OSError, match="that is enough"):
+        command(dataclasses.replace(tiny, load=load), out=tmp_path)
+    assert not left.exists()
+
+
 def test_an_export_says_it_and_leaves_nothing(model, tmp_path, no_disk):
     with pytest.raises(_files.CannotWriteError, match=no_disk):
         serving.export(model, tmp_path / "model")

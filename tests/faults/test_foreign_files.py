@@ -18,6 +18,7 @@ from keras_mtl.analysis.results import Training
 from keras_mtl.callbacks import Checkpoint, load_checkpoint
 from keras_mtl.cli.app import app
 from keras_mtl.recipe import Recipe, load_recipe
+from keras_mtl.serving.labels import read_labels
 from keras_mtl.training.loading import load_keras_file
 from keras_mtl.tuner.oracles import make_oracle
 from keras_mtl.tuner.plan import CONFIG, Plan, read_plan
@@ -347,6 +348,13 @@ def test_configs_of_runs(tmp_path, tiny, rounds):
         with changed.no_hang(), pytest.raises((ValueError, FileNotFoundError)):
             read()
     assert {p.name for p in tmp_path.iterdir()} == {"config.json"}
+
+
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_labels_of_versions(tmp_path, rounds):
+    record = {"m": {"stable": 1, "canary": 2}, "n": {}}
+    file = tmp_path / "labels.json"
+    json_fuzz(rounds, file, record, lambda: read_labels(tmp_path))
 
 
 # ----------------------------------------------------------------- recipes

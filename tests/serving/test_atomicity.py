@@ -112,3 +112,4 @@ def test_a_watcher_never_sees_a_part(two_tasks, tmp_path, exports, kills):
         assert held == contents(tmp_path / name)
     assert check(tmp_path / "1").ok and check(tmp_path).ok
     assert export(two_tasks(), tmp_path).name == str(len(published) + 1)
+    assert all(name.isdigit() for name in os.listdir(tmp_path))

@@ -56,6 +56,13 @@ def test_batching_is_the_users_once_written(saved_models):
     )
 
 
+def test_two_models_of_one_address(saved_models):
+    (saved_models / "my model").rename(saved_models / "digits ")
+    (saved_models / "digits").rename(saved_models / "digits_")
+    with pytest.raises(ValueError, match=r"'digits ' and 'digits_'.*rename"):
+        write_configs(saved_models)
+
+
 def test_no_model(tmp_path):
     with pytest.raises(ValueError, match="`saved_models` must hold"):
         write_configs(tmp_path)

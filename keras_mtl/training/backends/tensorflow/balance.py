@@ -57,7 +57,7 @@ class Conflict(NamedTuple):
 
     Attributes:
         smallest: The smallest cosine between two of them.
-        known: 1.0 if it was computed in this step, else 0.0.
+        known: 1.0 if two gradients were compared in this step, else 0.0.
         means: Each task's mean cosine with the others `(T,)`.
         means_known: 1.0 where it was computed, else 0.0, `(T,)`.
     """
@@ -356,7 +356,7 @@ def _conflict(gram: Any, usable: Any) -> Conflict:
     means, known = mean_cosines(gram, usable)
     return Conflict(
         tf.cast(min_cosine(gram, usable), "float32"),
-        tf.ones(()),
+        tf.cast(tf.reduce_any(known), "float32"),
         tf.cast(means, "float32"),
         tf.cast(known, "float32"),
     )

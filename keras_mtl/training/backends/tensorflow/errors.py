@@ -22,4 +22,13 @@ def explain(error: Exception) -> str | None:
             "the labels, write -1 for a missing one, or give the output more "
             "units."
         )
+    if "Collective ops is aborted by" in text:
+        found = re.search(r"Collective ops is aborted by: (.*)", text)
+        return (
+            "The devices of a strategy could not add up what they have"
+            f"{f': {found[1]}' if found else ''}. Most often there is a second "
+            "MirroredStrategy in the process: whatever its devices are, its "
+            "sums and those of the first are taken for the same. Make one, use "
+            "its scope for all models, and start the process anew."
+        )
     return None

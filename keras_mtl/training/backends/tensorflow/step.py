@@ -29,6 +29,7 @@ from keras_mtl.training.backends.tensorflow.backward import (
 )
 from keras_mtl.training.backends.tensorflow.balance import Situation, balance
 from keras_mtl.training.backends.tensorflow.boundary import BoundaryTap
+from keras_mtl.training.backends.tensorflow.input_guard import unless_broken
 from keras_mtl.training.backends.tensorflow.layerwise import LayerwiseBackward
 from keras_mtl.training.backends.tensorflow.output_guard import OutputGuard
 from keras_mtl.training.losses import (
@@ -86,6 +87,8 @@ def train_step(model: Any, x: Any, y: Any, sample_weight: Any) -> StepResult:
         result, gradients = _gradient_step(model, x, y, sample_weight)
     else:
         result, gradients = _loss_step(model, x, y, sample_weight)
+    if balancer is not None and _masks(model):
+        result.usable = unless_broken(model, x, gradients, result.usable)
     looks_again = getattr(balancer, "looks_again", False)
     if looks_again:
         factors, _ = model.step_factors()  # of this step, not of the next

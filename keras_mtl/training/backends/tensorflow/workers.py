@@ -40,6 +40,11 @@ class Workers:
                 "`model.fit` does the same."
             )
 
+        def add_up(flag: Any) -> Any:
+            return self._first(self.strategy.run(_added, (flag,)))
+
+        self._add_up = tf.function(add_up, autograph=False)
+
     @property
     def is_chief(self) -> bool:
         """Whether this process is the one that writes."""
@@ -103,8 +108,7 @@ class Workers:
 
     def any_wants_to_stop(self, stops: bool) -> bool:
         """Whether one of the processes wants to, told to all."""
-        flag = tf.constant(float(stops))
-        return bool(self._first(self.strategy.run(_added, (flag,))) > 0)
+        return bool(self._add_up(tf.constant(float(stops))) > 0)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
