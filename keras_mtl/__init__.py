@@ -49,6 +49,7 @@ if "keras" in sys.modules:
     # `keras.saving.load_model` knows them.
     importlib.import_module("keras_mtl.training")
     importlib.import_module("keras_mtl.balancers")
+    importlib.import_module("keras_mtl.builders")
     importlib.import_module("keras_mtl.data")
     importlib.import_module("keras_mtl.layers")
     importlib.import_module("keras_mtl.schedules")

@@ -15,8 +15,9 @@ areas under the ROC curve on test data, and parameters of all models together:
 
 Sharing does not help measurably, nor does it harm: one model for both tasks
 does as well as two, at half of their parameters, and no way of sharing stands
-out by more than a seed does. Published neighbours (.9148 and .9754 shared
-bottom, .9161 and .9764 PLE) are lower; their columns and budgets are not known.
+out by more than a seed does. Published neighbours (.9198 and .9748 single
+tasks, .9148 and .9754 shared bottom, .9152 and .9756 MMoE, .9161 and .9764 PLE)
+are lower; their columns and budgets are not known.
 `benchmarks/results/census` has the figures and the versions.
 
 The tasks are those of the paper on MMoE (Ma et al., KDD 2018): does the income

@@ -9,6 +9,7 @@ from keras_mtl.builders.cross_stitch import cross_stitch
 from keras_mtl.builders.dselect_k import dselect_k
 from keras_mtl.builders.esmm import esmm
 from keras_mtl.builders.hard_sharing import hard_sharing
+from keras_mtl.builders.hardened import hardened
 from keras_mtl.builders.mmoe import mmoe
 from keras_mtl.builders.mtan import mtan
 from keras_mtl.builders.nddr import nddr
@@ -27,6 +28,7 @@ __all__ = [
     "dselect_k",
     "esmm",
     "hard_sharing",
+    "hardened",
     "learned_tree",
     "mmoe",
     "mtan",

@@ -46,7 +46,16 @@ def adashare(
 
     Blocks must keep the shape, as residual blocks do; one without weights
     (pooling, Flatten) may change it, and is always run. Blocks before `depth`
-    are run by all tasks. `running_probabilities(model)` tells `α`.
+    are run by all tasks. `running_probabilities(model)` tells `α`, and
+    `hardened(model)` is the model without what was not chosen. As each task
+    calls the blocks, moving averages of BatchNormalization in them are over
+    all tasks, as in `conditioned`.
+
+    The paper warms up with blocks that all tasks run, before it learns who
+    skips which. The blocks here are those that are given, with the weights
+    that they have: fit `hard_sharing` of the same list first, and hand its
+    heads on by `model.get_layer(task).set_weights(...)`. The paper also lets
+    tasks choose among the highest blocks first; here all are chosen at once.
 
     Args:
         inputs: Symbolic inputs, as the first block takes them.

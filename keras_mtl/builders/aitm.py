@@ -105,8 +105,7 @@ class CalibratedChain(MultiTaskModel):
 
     The loss is the model's and no layer's: a layer in a task's tower that
     read the output before would make that output's head shared. It counts
-    where this is the model that is trained, not where it is nested in one:
-    put what comes before the chain into the first of its blocks.
+    where the model is part of another, too.
 
     Args:
         *args: As for `MultiTaskModel`.
@@ -120,6 +119,8 @@ class CalibratedChain(MultiTaskModel):
     def __init__(
         self, *args: Any, calibration: float = 0.6, **kwargs: Any
     ) -> None:
+        if len(args) > 1:  # from `clone_model`
+            calibration = getattr(args[1], "calibration", calibration)
         super().__init__(*args, **kwargs)
         if not 0 <= calibration < float("inf"):
             raise ValueError(
@@ -127,30 +128,27 @@ class CalibratedChain(MultiTaskModel):
                 f"Received: calibration={calibration!r}"
             )
         self.calibration = float(calibration)
-        self._excess: Any = None
 
     def call(
         self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any
     ) -> Any:
-        """The outputs; notes by how much they rise along the chain."""
+        """The outputs; by how much they rise along the chain is a loss."""
         outputs = super().call(inputs, training=training, mask=mask, **kwargs)
-        self._excess = sum(
-            (
-                ops.mean(ops.relu(later - earlier))
-                for earlier, later in itertools.pairwise(outputs.values())
-            ),
-            start=ops.zeros(()),
-        )
+        rises = [
+            ops.mean(ops.relu(later - earlier))
+            for earlier, later in itertools.pairwise(outputs.values())
+        ]
+        if self.calibration and rises:
+            # A Functional model has no `add_loss` of its own, but is a layer.
+            keras.Layer.add_loss(self, self.calibration * sum(rises))
         return outputs
 
-    @property
-    def losses(self) -> list[Any]:
-        """As of any model, and what the outputs rose in the last call."""
-        losses: list[Any] = super().losses
-        if not self.calibration or self._excess is None:
-            return losses
-        # A Keras model has no `add_loss` of its own.
-        return [*losses, self.calibration * self._excess]
+    def _run_through_graph(self, *args: Any, **kwargs: Any) -> Any:
+        outputs = super()._run_through_graph(*args, **kwargs)
+        # Those of a clone, to which Keras hands on nothing else.
+        if hasattr(outputs, "weight_penalty"):
+            outputs.calibration = self.calibration
+        return outputs
 
     def get_config(self) -> dict[str, Any]:
         """The graph, the tasks and the calibration."""

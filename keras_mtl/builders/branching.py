@@ -41,7 +41,8 @@ def branching(
     candidate, and each task at the end, draws the candidate before it by
     Gumbel-softmax: a mixture while the temperature is high, which
     `callbacks.TemperatureDecay` lowers, and the likeliest one at inference.
-    `learned_tree(model)` tells the tree, which a second model can be given.
+    `learned_tree(model)` tells the tree, which a second model can be given to
+    begin anew; `hardened(model)` is that tree with the weights it learned.
 
     Args:
         inputs: Symbolic inputs, as the first block takes them.

@@ -47,10 +47,11 @@ def mtan(
     The task's head reads what is attended to in the last block. f_j, which
     is shared by the tasks, brings the features of the block before to the
     channels and the resolution of p_j: a convolution over 3 positions, batch
-    normalization, ReLU and max pooling; on vectors, a dense layer. Where a
-    block turns maps or sequences into vectors, f_j averages over positions
-    first; where it enlarges maps, f_j enlarges first. Blocks without weights,
-    such as pooling, have no mask: p_j and attended_j pass through them alike.
+    normalization, ReLU and max pooling; on vectors, and where positions have a
+    Keras mask, a dense layer instead of the convolution. Where a block turns
+    maps or sequences into vectors, f_j averages over positions first; where
+    it enlarges maps, f_j enlarges first. Blocks without weights, such as
+    pooling, have no mask: p_j and attended_j pass through them alike.
 
     The paper takes u_j in place of p_j in mask_j: the features of the first
     convolution of the block. Blocks here are whole, so that p_j serves as
@@ -112,7 +113,7 @@ def mtan(
             continue
         carry: list[Any] = []
         if attended:
-            before = next(iter(attended.values())).shape
+            before = next(iter(attended.values()))
             carry = _carry(before, shared.shape, block.name, batch_norm)
         for key in tasks:
             carried = attended.get(key)
@@ -132,8 +133,13 @@ def mtan(
     return finish(inputs, tasks, attended, name)
 
 
-def _carry(before: Any, after: Any, block: str, batch_norm: bool) -> list[Any]:
-    """The layers of f, which bring features of one shape to another."""
+def _carry(
+    features: Any, after: Any, block: str, batch_norm: bool
+) -> list[Any]:
+    """The layers of f, which bring features to another shape."""
+    before = features.shape
+    # A convolution reads padding beside the last position, and drops the mask.
+    masked = getattr(features, "_keras_mask", None) is not None
     to_vectors = len(after) == 2 < len(before)
     factors = [] if to_vectors else _factors(before, after, block)
     rank = len(before) - 2
@@ -145,7 +151,7 @@ def _carry(before: Any, after: Any, block: str, batch_norm: bool) -> list[Any]:
         enlarge = _enlarge([grow for grow, _ in factors], f"{start}_enlarge")
         layers.append(enlarge)
     channels, use_bias = after[-1], not batch_norm
-    if to_vectors or rank == 0:
+    if to_vectors or rank == 0 or masked:
         layers.append(
             keras.layers.Dense(
                 channels, use_bias=use_bias, name=f"{start}_dense"

@@ -211,10 +211,14 @@ class _EachExpert:
         )
 
     def _of(self, expert: int) -> Any:
-        if not isinstance(self.initializer, keras.initializers.Initializer):
+        if not isinstance(
+            self.initializer, keras.initializers.Initializer
+        ) or isinstance(
+            getattr(self.initializer, "seed", None), keras.random.SeedGenerator
+        ):
             return self.initializer
-        # An initializer draws the same values each time: experts that begin
-        # as one another would stay so.
+        # Others draw the same values each time: experts that begin as one
+        # another would stay so.
         config = self.initializer.get_config()
         if isinstance(config.get("seed"), int):
             config["seed"] += expert

@@ -7,7 +7,11 @@ import tensorflow as tf
 from keras import layers
 
 from keras_mtl import Task
-from keras_mtl.builders import adashare, running_probabilities
+from keras_mtl.builders import (
+    adashare,
+    hard_sharing,
+    running_probabilities,
+)
 from keras_mtl.builders.adashare import ChoiceAgreement
 from tests.training.balancers import Ones
 
@@ -158,6 +162,21 @@ def test_options_reach_the_choices():
     layer = model.get_layer("b_high_choice")
     assert layer.hard and float(layer.temperature) == 2.5
     assert "b_low_choice" not in running_probabilities(model)
+
+
+def test_blocks_that_were_warmed_up_go_on_from_their_weights():
+    blocks = [layers.Dense(4, activation="tanh", name=n) for n in NAMES]
+    warm = hard_sharing(keras.Input((4,)), TASKS, blocks)
+    x, y = data()
+    warm.compile(keras.optimizers.SGD(0.1))
+    warm.fit(x, y, verbose=0)
+    model = build(blocks=blocks)
+    for task in "abc":
+        model.get_layer(task).set_weights(warm.get_layer(task).get_weights())
+    # Before anything is chosen, inference runs every block.
+    expected = warm.predict(x, verbose=0)
+    for task, found in model.predict(x, verbose=0).items():
+        np.testing.assert_allclose(found, expected[task], rtol=1e-6)
 
 
 def test_blocks_without_weights_always_run():

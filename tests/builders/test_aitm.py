@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_mtl import Task
+from keras_mtl import MultiTaskModel, Task
 from keras_mtl.builders import aitm
 from tests.training.balancers import Ones
 
@@ -100,6 +100,30 @@ def test_no_calibration_no_loss():
     single = build(tasks=CHAIN[:1])
     single(data()[0])
     assert float(sum(single.losses)) == 0.0
+
+
+@pytest.mark.parametrize("outer", [keras.Model, MultiTaskModel])
+def test_it_counts_in_a_model_that_holds_the_chain(outer):
+    model = build(calibration=0.4)
+    x, y = data(32)
+    inputs = keras.Input((3,))
+    whole = outer(inputs, model(inputs))
+    expected = 0.4 * excess(by_hand(model, x))
+    for _ in range(2):  # of each call alone
+        whole(x)
+        assert [float(v) for v in whole.losses] == pytest.approx(
+            [expected], rel=1e-5
+        )
+    whole.compile("sgd", loss=dict.fromkeys(KEYS, "binary_crossentropy"))
+    logs = whole.evaluate(x, y, verbose=0, return_dict=True)
+    losses = sum(logs[f"{key}_loss"] for key in KEYS)
+    assert logs["loss"] - losses == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_clone_keeps_it():
+    clone = keras.models.clone_model(build(calibration=0.25))
+    assert clone.calibration == 0.25
+    assert list(clone.given_tasks) == list(KEYS)
 
 
 def test_it_is_in_the_logged_loss():

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_mtl
-from keras_mtl import MultiTaskModel, builders
+from keras_mtl import MultiTaskModel, Task, builders
 from keras_mtl.graph import unroll
 
 from .cases import CASES
@@ -223,6 +223,34 @@ def test_exported_it_gives_what_predict_gives(case, tmp_path):
     for name, expected in model.predict(x, verbose=0).items():
         np.testing.assert_allclose(
             served(tf.constant(x))[name], expected, rtol=1e-5, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*builders.registry} - {"esmm", "aitm"})
+)
+def test_masks_reach_every_head_and_padding_changes_nothing(name):
+    keras.utils.set_random_seed(0)
+    model = builders.registry[name](
+        keras.Input((None,), dtype="int32"),
+        [Task("a", "tagging", units=3), Task("b", "tagging", units=2)],
+        [
+            keras.layers.Embedding(9, 4, mask_zero=True, name="tokens"),
+            keras.layers.Dense(4, activation="tanh", name="low"),
+            keras.layers.Dense(4, activation="tanh", name="high"),
+        ],
+        depth=1,
+    )
+    x = np.array([[3, 1, 4], [1, 5, 0]])
+    padded = np.pad(x, ((0, 0), (0, 2)))
+    found, there = model(padded), x != 0
+    for key, expected in model(x).items():
+        mask = np.asarray(found[key]._keras_mask)
+        np.testing.assert_array_equal(mask, padded != 0)
+        np.testing.assert_allclose(
+            np.asarray(found[key])[:, :3][there],
+            np.asarray(expected)[there],
+            rtol=1e-5,
         )
 
 

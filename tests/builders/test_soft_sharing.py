@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_mtl import Task, builders
+from keras_mtl import MultiTaskModel, Task, builders
 
 TASKS = [Task("a", "regression"), Task("b", "regression")]
 
@@ -77,6 +77,18 @@ def test_weights_of_models_in_a_block_are_tied():
         tower.set_weights([np.full(w.shape, number) for w in tower.weights])
     expected = 0.01 * (3 - 1) ** 2 * (3 * 4 + 4 + 4 * 2 + 2)
     assert float(model.losses[0]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_model_made_from_one_keeps_its_penalty_and_tasks():
+    model = build(strength=0.3)
+    again = MultiTaskModel.from_model(model)
+    assert list(again.given_tasks) == ["a", "b"]
+    expected = float(model.losses[0])
+    assert expected > 0
+    assert [float(x) for x in again.losses] == pytest.approx([expected])
+    renamed = [Task("a", "regression", unit="m"), TASKS[1]]
+    tasks = MultiTaskModel.from_model(model, tasks=renamed).given_tasks
+    assert tasks["a"].unit == "m"
 
 
 def test_a_single_task_has_no_penalty():

@@ -12,6 +12,7 @@ from tests.layers.test_conformance import (
     test_compiled_by_xla_it_gives_the_same,  # noqa: F401
     test_config_makes_the_same_layer,  # noqa: F401
     test_double_precision_stays_double,  # noqa: F401
+    test_exported_in_a_model_it_gives_the_same,  # noqa: F401
     test_gradients_are_finite_and_reach_every_weight,  # noqa: F401
     test_saved_in_a_model_and_loaded,  # noqa: F401
     test_shapes_are_as_computed,  # noqa: F401

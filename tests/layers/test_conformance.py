@@ -96,6 +96,22 @@ def test_saved_in_a_model_and_loaded(case, tmp_path):
     )
 
 
+@pytest.mark.slow
+def test_exported_in_a_model_it_gives_the_same(case, tmp_path):
+    x = case.symbols()
+    model = keras.Model(x, make(case)(x))
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    batch = case.arrays()
+    given = keras.tree.map_structure(tf.constant, batch)
+    assert_close(
+        exported.serve(given),
+        model(batch, training=False),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
 def test_compiled_by_xla_it_gives_the_same(case):
     layer, x = make(case), case.arrays()
     expected = layer(x, training=False)

@@ -177,6 +177,16 @@ def test_a_seed_gives_the_same_experts_again_but_no_two_alike():
     assert not np.allclose(kernels[0][1], kernels[0][2])
 
 
+def test_a_generator_of_seeds_draws_anew_for_each_expert():
+    seed = keras.random.SeedGenerator(3)
+    initializer = keras.initializers.GlorotUniform(seed=seed)
+    layer = Experts(3, 4, kernel_initializer=initializer)
+    layer(np.zeros((1, 5), "float32"))
+    kernels = np.array(layer.kernels[0])
+    assert not np.allclose(kernels[0], kernels[1])
+    assert not np.allclose(kernels[1], kernels[2])
+
+
 def test_a_function_as_an_initializer_sees_one_expert():
     seen = []
 

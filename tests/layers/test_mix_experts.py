@@ -64,6 +64,11 @@ def test_stacked_by_loops(shape):
         np.testing.assert_array_equal(stacked[..., expert, :], output)
 
 
+def test_gradients_of_stacking_by_differences():
+    outputs = [RNG.normal(size=(2, 4, 3)) for _ in range(3)]
+    assert_gradients_are_differences(StackExperts(dtype="float64"), outputs)
+
+
 @pytest.mark.parametrize(
     "shapes",
     [[(2, 3, 4), (2, 4)], [(2, 3, 4), (2, 1, 4), (2, 3)], [(2, 3, 4), (2, 1)]],
