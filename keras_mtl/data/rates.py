@@ -164,9 +164,9 @@ class ByLoss(Rates):
     """Sources that learn slowly are drawn from more often.
 
     The rate of a source is proportional to (L / L₀)^strength, where L is a
-    log of the last epoch and L₀ of the first: GradNorm's relative inverse
-    rate of training, on validation data. The first epoch has rates
-    proportional to sizes.
+    log of the last epoch and L₀ of the first in which it was positive:
+    GradNorm's relative inverse rate of training, on validation data. The
+    first epoch has rates proportional to sizes.
 
     Args:
         monitor: The log to read, by source, such as
@@ -201,7 +201,10 @@ class ByLoss(Rates):
         found = []
         for name in now.names:
             key = self.monitor[name]
-            found.append(_read_log(now.logs[-1], key, name) / now.logs[0][key])
+            last = _read_log(now.logs[-1], key, name)
+            logged = (log[key] for log in now.logs if key in log)
+            first = next((x for x in logged if 0 < x < np.inf), np.nan)
+            found.append(last / first)
         ratios = np.asarray(found, "float64")
         # A loss of 0, or one that broke, says nothing about its source.
         ratios = np.where(np.isfinite(ratios) & (ratios > 0), ratios, 1.0)

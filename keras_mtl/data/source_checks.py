@@ -10,6 +10,9 @@ import tensorflow as tf
 from keras_mtl.tasks import Task, TaskSet
 from keras_mtl.tasks.kinds import KINDS, MISSING_CLASS
 
+# Kinds of tasks with one label an example.
+_ONE_EACH = ("binary", "multiclass", "ordinal", "regression")
+
 
 def check_range(source: str, task: Task, labels: Any) -> None:
     """Holds class indices in an array against the number of classes.
@@ -28,6 +31,34 @@ def check_range(source: str, task: Task, labels: Any) -> None:
     if bad.any():
         index = int(np.argwhere(bad)[0][0])
         raise ValueError(_out_of_range(source, task, index, labels[bad][0]))
+
+
+def check_single(
+    source: str,
+    tasks: TaskSet,
+    specs: Mapping[str, tuple[tuple[int | None, ...], str]],
+) -> None:
+    """Holds the columns of a dataset against being those of batches.
+
+    Args:
+        source: The source's name.
+        tasks: All tasks.
+        specs: Shape and dtype of each column.
+
+    Raises:
+        ValueError: All begin with an axis of any length, as does a label of
+            which an example has one.
+    """
+    shapes = {key: shape for key, (shape, _) in specs.items()}
+    one_each = {f"y/{name}" for name, t in tasks.items() if t.kind in _ONE_EACH}
+    if all(shape[:1] == (None,) for shape in shapes.values()) and any(
+        shapes[key] == (None,) for key in one_each & set(shapes)
+    ):
+        raise ValueError(
+            f"The source {source!r} must hold examples, one by one. Received: "
+            f"batches of them, in the shapes {shapes}. Take them apart with "
+            "`dataset.unbatch()`, or leave its `batch` out."
+        )
 
 
 def check_drawn(source: str, tasks: TaskSet, flat: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from keras_mtl.data.indexable import Indexed, is_indexable, read_indexable
 from keras_mtl.data.source_checks import (
     broken_record,
     check_range,
+    check_single,
     is_there,
 )
 from keras_mtl.tasks import Task, TaskSet
@@ -118,10 +119,18 @@ def read_source(name: str, data: Any, tasks: TaskSet) -> Source:
 
 def _of_dataset(name: str, data: Any, tasks: TaskSet) -> Source:
     _check_structure(name, data.element_spec, tasks)
+    flat = flatten(data.element_spec)
+    for key, spec in flat.items():
+        if spec.shape.rank is None:
+            raise ValueError(
+                f"The source {name!r} must tell how many axes `{key}` has. "
+                "Received: a shape that is not known, as `tf.py_function` "
+                "leaves it. Tell it with `tf.ensure_shape`."
+            )
     specs = {
-        key: (tuple(spec.shape), spec.dtype.name)
-        for key, spec in flatten(data.element_spec).items()
+        key: (tuple(spec.shape), spec.dtype.name) for key, spec in flat.items()
     }
+    check_single(name, tasks, specs)
     try:
         size = _cardinality(data)
     except tf.errors.OpError as error:
@@ -269,6 +278,11 @@ def _check_structure(name: str, data: Any, tasks: TaskSet) -> None:
             "batched, a PyDataset of batches, or a data set of examples with "
             "a length and an index, such as a grain.MapDataset. Received: "
             f"{type(data).__name__}."
+        )
+    if isinstance(data[0], tuple):
+        raise ValueError(
+            f"The source {name!r} must have an array of inputs, or a dict of "
+            f"them by name. Received: a tuple of {len(data[0])}. Name them."
         )
     for argument, part in zip(("y", "sample_weight"), data[1:], strict=False):
         check_keys(

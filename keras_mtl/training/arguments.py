@@ -53,3 +53,8 @@ def take_mixture(call: dict[str, Any]) -> list[Any]:
     call["x"], follower = call["x"].for_fit(call.get("initial_epoch", 0))
     call["shuffle"] = False  # it has an order of its own
     return [follower]
+
+
+def first_epoch(x: Any) -> Any:
+    """The first epoch of a mixture, as data to evaluate on; else `x` itself."""
+    return x.dataset() if hasattr(x, "for_fit") else x

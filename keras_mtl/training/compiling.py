@@ -59,11 +59,11 @@ def tasks_to_train(
 
 
 def loss_weight(value: Any, task: str) -> float:
-    """A factor of `loss_weights`, which must be a number."""
-    if not isinstance(value, (int, float, np.number)):
+    """A factor of `loss_weights`, which must be a finite number."""
+    if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
         raise ValueError(
-            f"`loss_weights[{task!r}]` must be a number. Received: {value!r}. "
-            "Leave a task out of the dict to keep its own weight."
+            f"`loss_weights[{task!r}]` must be a finite number. Received: "
+            f"{value!r}. Leave a task out of the dict to keep its own weight."
         )
     return float(value)
 

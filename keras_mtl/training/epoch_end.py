@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_mtl.training.finite import weights_are_finite
+
 
 class EpochEnd(keras.callbacks.Callback):
     """Tells balancer and schedule of epochs, and the user of what is missing.
@@ -24,6 +26,7 @@ class EpochEnd(keras.callbacks.Callback):
         super().__init__()
         self._tells_more = tells_more
         self._named: set[str] = set()
+        self._told_of_weights = False
         self._counts: dict[str, int] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -71,6 +74,7 @@ class EpochEnd(keras.callbacks.Callback):
             )
         else:
             self._warn_of(kept_out, epoch)
+            self._warn_of_weights(epoch)
         if unlabelled and not math.isnan(logs["loss"]):
             message = (
                 f"`y` held no label for {unlabelled} in the whole of epoch "
@@ -80,6 +84,24 @@ class EpochEnd(keras.callbacks.Callback):
             if epoch == 0:
                 raise ValueError(message)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    def _warn_of_weights(self, epoch: int) -> None:
+        # A balancer keeps them good. Without one a loss need not show what a
+        # NaN among the inputs did: ReLU makes 0 of it.
+        model = self.model
+        if model.balancer is not None or self._told_of_weights:
+            return
+        if weights_are_finite(model):
+            return
+        self._told_of_weights = True
+        warnings.warn(
+            f"Weights are NaN or infinite after epoch {epoch + 1}, though the "
+            "losses are finite. Look for NaN in the inputs, or for a learning "
+            'rate that is too high. balancer="fixed" is the same sum of losses '
+            "and keeps such steps from the weights.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
     def _warn_of(self, kept_out: dict[str, int], epoch: int) -> None:
         new = {n: c for n, c in kept_out.items() if n not in self._named}

@@ -1,4 +1,4 @@
-"""Puts back what a forward pass wrote and was not to: moving averages."""
+"""Puts back what a forward pass wrote and was not to, as moving averages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +51,12 @@ def forward_state(model: Any) -> list[Kept]:
     for variable in _written(model):
         if id(variable) in owned:
             continue
-        finite = model.balancer is not None and _is_float(variable)
+        # Kernels that train were moved by the optimizer, too, and stay finite.
+        finite = (
+            model.balancer is not None
+            and _is_float(variable)
+            and not variable.trainable
+        )
         own = trains.get(model.partition.reach.get(id(variable), frozenset()))
         if finite or own is not None:
             state.append(Kept(variable, ops.copy(variable), own, finite))
@@ -89,7 +94,9 @@ def heads(model: Any, split: Partition) -> dict[str, list[Any]]:
             *(
                 v
                 for v in _written(model)
-                if _is_float(v) and split.reach.get(id(v)) == frozenset({task})
+                if _is_float(v)
+                and not v.trainable
+                and split.reach.get(id(v)) == frozenset({task})
             ),
         ]
         for task in split.tasks
@@ -101,7 +108,14 @@ def _written(model: Any) -> Iterator[Any]:
     for layer in model._flatten_layers():
         # Not `non_trainable_variables`, which has all weights that are frozen,
         # and the state of random seeds, which may go on.
-        for variable in layer._non_trainable_variables:
+        written = list(layer._non_trainable_variables)
+        if isinstance(layer, keras.layers.SpectralNormalization):
+            written.append(layer.kernel)  # which it divides by its norm
+        if isinstance(layer, keras.layers.RNN) and layer.stateful:
+            # In no list of Keras, and so of no task: where a network is in its
+            # sequences goes on whatever trains.
+            written += keras.tree.flatten(layer.states)
+        for variable in written:
             if id(variable) not in seen:
                 seen.add(id(variable))
                 yield variable

@@ -21,7 +21,12 @@ from keras_mtl.schedules import base as schedules
 from keras_mtl.tasks import TaskSet
 from keras_mtl.tasks.task import serialize_loss
 from keras_mtl.tasks.task_set import check_keys
-from keras_mtl.training.arguments import by_name, fill_weights, take_mixture
+from keras_mtl.training.arguments import (
+    by_name,
+    fill_weights,
+    first_epoch,
+    take_mixture,
+)
 from keras_mtl.training.backends import backend
 from keras_mtl.training.checks import DataGuard, complete_weights
 from keras_mtl.training.compiling import (
@@ -134,7 +139,8 @@ class MultiTaskModel(keras.Model):
         Args:
             model: A Functional `keras.Model`. Outputs that are no dict are
                 keyed by the names of their layers, as in Keras.
-            tasks: As in the constructor.
+            tasks: As in the constructor. Those of a `MultiTaskModel` by
+                default, whose `weight_penalty` is kept.
 
         Returns:
             A model that shares layers and weights with `model`.
@@ -153,8 +159,14 @@ class MultiTaskModel(keras.Model):
         outputs = model.output
         if not isinstance(outputs, Mapping):
             outputs = dict(zip(model.output_names, model.outputs, strict=True))
+        if tasks is None:
+            tasks = getattr(model, "given_tasks", None)
         return cls(
-            inputs=model.input, outputs=outputs, tasks=tasks, name=model.name
+            inputs=model.input,
+            outputs=outputs,
+            tasks=tasks,
+            weight_penalty=getattr(model, "weight_penalty", None),
+            name=model.name,
         )
 
     def variables_by_task(self) -> dict[str, list[Any]]:
@@ -577,13 +589,22 @@ class MultiTaskModel(keras.Model):
             keras.tree.flatten(inputs), operation_fn, self._tap.read
         )
 
+    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: `compile` has built all that there is.
+
+        With a distribution strategy, Keras would draw a batch beforehand and
+        take the mean over its parts, which fails where they are of different
+        sizes or strings.
+        """
+
     # ------------------------------------------------------ Keras's entries
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on data that are checked before training starts.
 
-        `x` may be a `keras_mtl.data.Mixture`, too.
+        `x` may be a `keras_mtl.data.Mixture`, too, and so may
+        `validation_data`, of which the first epoch is taken.
         """
         call = by_name(super().fit, args, kwargs)
         self._assert_compile_called("fit")
@@ -605,7 +626,7 @@ class MultiTaskModel(keras.Model):
                 call["validation_data"] = (x, y, complete_weights(weights, y))
         elif validation is not None:
             call["validation_data"] = guard.guard(
-                validation, argument="validation_data"
+                first_epoch(validation), argument="validation_data"
             )
         callbacks = call.get("callbacks")
         tells_more = self.balancer is not None or bool(follower)
@@ -623,12 +644,12 @@ class MultiTaskModel(keras.Model):
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras, on checked data."""
+        """As in Keras, on checked data; of a mixture, on its first epoch."""
         call = by_name(super().evaluate, args, kwargs)
         self._assert_compile_called("evaluate")
         if not call.get("_use_cached_eval_dataset"):
             call["x"] = self._compiled.guard.guard(
-                call.get("x"),
+                first_epoch(call.get("x")),
                 call.get("y"),
                 call.get("sample_weight"),
                 labels_needed=False,

@@ -142,6 +142,15 @@ def test_each_example_comes_once_before_any_comes_twice(make):
             assert sorted(one) == list(range(low, low + size))
 
 
+def test_an_epoch_at_proportional_rates_has_each_example_once():
+    mixture = Mixture(sources(small=41, large=122), TASKS, batch_size=8)
+    source, row = mixture.plan(0)
+    for number, size in enumerate((41, 122)):
+        times = np.bincount(row[source == number], minlength=size)
+        assert times.min() == 1 and times.max() <= 2
+    assert source.size == 168  # five more, to fill the last batch
+
+
 def test_orders_change_from_pass_to_pass_and_with_the_seed():
     first, second = epochs(Mixture(sources(), TASKS, batch_size=8), 2)
     assert not np.array_equal(first, second)
@@ -516,6 +525,31 @@ BAD = {
             }
         },
         "source 'one' is empty",
+    ),
+    "a dataset of batches": (
+        {
+            "sources": {
+                "one": tf.data.Dataset.from_tensor_slices(GOOD["one"]).batch(2)
+            }
+        },
+        r"'one' must hold examples, one by one.*'x': \(None, 2\).*unbatch",
+    ),
+    "a shape that is not known": (
+        {
+            "sources": {
+                "one": tf.data.Dataset.from_tensor_slices(GOOD["one"]).map(
+                    lambda x, y: (
+                        tf.py_function(lambda v: v, [x], "float64"),
+                        y,
+                    )
+                )
+            }
+        },
+        "'one' must tell how many axes `x` has.*`tf.ensure_shape`",
+    ),
+    "a tuple of inputs": (
+        {"sources": {"one": ((X, X), GOOD["one"][1])}},
+        "'one' must have an array of inputs, or a dict.*a tuple of 2",
     ),
     "infinite dataset": (
         {

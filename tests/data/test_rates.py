@@ -61,6 +61,21 @@ def test_a_task_that_met_no_other_conflicts_with_none():
     np.testing.assert_allclose(by_conflict([logs]), expected)
 
 
+def test_a_loss_that_says_nothing_counts_as_no_progress():
+    rule = rates.ByLoss({name: name for name in NAMES})
+    logs = [
+        {"one": 0.0, "two": math.nan, "three": 4.0},
+        {"one": 2.0, "two": 2.0, "three": 2.0},
+        {"one": 1.0, "two": 0.5, "three": 0.0},
+    ]
+    found = [
+        rule.weights(rates.EpochStart(SIZES, NAMES, i, logs[:i]))
+        for i in range(1, 4)
+    ]
+    expected = [[1.0, 1.0, 1.0], [1.0, 1.0, 0.5], [0.5, 0.25, 1.0]]
+    np.testing.assert_allclose(found, expected)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

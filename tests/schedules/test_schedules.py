@@ -196,6 +196,59 @@ def test_early_stopping_begins_with_the_first_value_that_is_one():
     assert float(schedule.best[0]) == pytest.approx(0.4)
 
 
+@pytest.mark.slow
+def test_a_task_that_overfits_is_frozen_near_its_best_while_the_other_learns():
+    draw = np.random.default_rng(0)
+    directions = draw.normal(size=(10, 2)) / 10**0.5
+
+    def labelled(count):
+        x = draw.normal(size=(count, 10)).astype("float32")
+        few, many = (x @ directions).T.astype("float32")
+        return x, {"few": few, "many": np.sin(3 * many)}
+
+    x, y = labelled(1000)
+    y["few"] += 2 * draw.normal(size=1000).astype("float32")
+    y["few"][20:] = np.nan
+    held_out = labelled(500)
+
+    def trained(schedule):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((10,))
+        h = layers.Dense(512, activation="relu")(inputs)
+        model = MultiTaskModel(
+            inputs,
+            {
+                name: layers.Dense(1, name=name)(
+                    layers.Dense(64, activation="relu")(h)
+                )
+                for name in ("few", "many")
+            },
+            tasks=[Task(name, "regression") for name in ("few", "many")],
+        )
+        model.compile(
+            keras.optimizers.Adam(2e-3), schedule=schedule, jit_compile=False
+        )
+        history = model.fit(
+            x,
+            y,
+            validation_data=held_out,
+            batch_size=100,
+            epochs=20,
+            verbose=0,
+        ).history
+        return {n: np.array(history[f"val_{n}_loss"]) for n in ("few", "many")}
+
+    plain = trained(None)
+    frozen = trained(schedules.TaskEarlyStopping(patience=3, tasks=["few"]))
+    # Alike until "few" is frozen, three epochs after its best.
+    best = plain["few"].argmin()
+    assert plain["few"][-1] > 1.3 * plain["few"][best]
+    assert frozen["few"][-1] < 1.1 * plain["few"][best]
+    # The other goes on, as if alone.
+    assert frozen["many"][-1] < 0.5 * frozen["many"][best + 3]
+    assert frozen["many"][-1] < 1.25 * plain["many"][-1]
+
+
 # --------------------------------------------------------------- contracts
 
 

@@ -78,7 +78,11 @@ COMPILE = {
     "loss_weights_list": ({"loss_weights": [1, 2]}, "`loss_weights`.*list"),
     "loss_weights_none": (
         {"loss_weights": {"zoo": None}},
-        r"`loss_weights\['zoo'\]` must be a number. Received: None",
+        r"`loss_weights\['zoo'\]` must be a finite number. Received: None",
+    ),
+    "loss_weights_nan": (
+        {"loss_weights": {"zoo": np.nan}},
+        r"`loss_weights\['zoo'\]` must be a finite number. Received: nan",
     ),
     "nothing_left": (
         {"loss": {"zoo": None, "age": None}},
@@ -390,6 +394,22 @@ def test_streams_with_nan_inputs_warn_and_name_the_tasks(balancer):
         RuntimeWarning, match=r"\['zoo', 'age'\] are NaN.*epoch 1"
     ):
         model.fit(data, verbose=0, shuffle=False)
+
+
+def test_weights_that_broke_while_losses_did_not_are_told_of():
+    inputs = keras.Input((3,))
+    low = keras.layers.Dense(4, activation="tanh")(inputs)
+    outputs = {
+        "zoo": keras.layers.Dense(1, name="zoo")(low),
+        "age": keras.layers.Dense(1, name="age")(low),
+    }
+    model = MultiTaskModel(inputs, outputs)
+    model.compile("sgd", loss="mse")
+    x = np.ones((8, 3), "float32")
+    x[-1, 0] = np.inf  # which tanh makes 1 of, with a derivative of 0
+    y = {"zoo": np.ones((8, 1), "float32"), "age": np.ones((8, 1), "float32")}
+    with pytest.warns(RuntimeWarning, match="Weights are NaN .* epoch 1"):
+        model.fit(dataset(x, y), verbose=0, shuffle=False)
 
 
 def test_what_is_odd_but_right():

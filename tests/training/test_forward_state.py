@@ -163,3 +163,66 @@ def test_a_batch_without_labels_of_a_task_goes_into_its_moving_averages():
     after = averages(model)
     for name in PARTS:
         assert not np.array_equal(before[name], after[name])
+
+
+def weights_of(model, name):
+    return [np.array(v) for v in model.get_layer(name).weights]
+
+
+def test_a_task_left_out_has_kernels_that_are_rescaled_as_they_were():
+    x = keras.Input((4,))
+    h = keras.layers.Dense(4, name="trunk")(x)
+    outputs = {
+        name: keras.layers.SpectralNormalization(
+            keras.layers.Dense(1), name=name
+        )(h)
+        for name in "ab"
+    }
+    tasks = [Task(name, "regression", metrics=[]) for name in outputs]
+    model = MultiTaskModel(x, outputs, tasks=tasks)
+    model.compile("sgd", schedule=schedules.RoundRobin(), jit_compile=False)
+    # Kernel, bias and an estimate of a singular vector.
+    before = {name: weights_of(model, name) for name in "ab"}
+    assert len(before["b"]) == 3
+    model.train_on_batch(X, Y)
+    for old, new in zip(before["b"], weights_of(model, "b"), strict=True):
+        np.testing.assert_array_equal(new, old)
+    for old, new in zip(before["a"], weights_of(model, "a"), strict=True):
+        assert not np.array_equal(new, old)
+    # The other way round.
+    before = {name: weights_of(model, name) for name in "ab"}
+    model.train_on_batch(X, Y)
+    for old, new in zip(before["a"], weights_of(model, "a"), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert not np.array_equal(weights_of(model, "b")[0], before["b"][0])
+
+
+def test_the_place_in_a_sequence_goes_on_but_for_what_is_not_finite():
+    x = keras.Input(batch_shape=(8, 2, 1))
+    h = keras.layers.Dense(3, name="trunk")(x)
+    outputs = {
+        name: keras.layers.Dense(1, name=name)(
+            keras.layers.SimpleRNN(2, stateful=True, name=f"{name}_rnn")(h)
+        )
+        for name in "ab"
+    }
+    tasks = [Task(name, "regression", metrics=[]) for name in outputs]
+    model = MultiTaskModel(x, outputs, tasks=tasks)
+    model.compile(
+        "sgd",
+        balancer="uncertainty",
+        schedule=schedules.RoundRobin(),
+        jit_compile=False,
+    )
+    (state,) = model.get_layer("b_rnn").states
+    places = []
+    for fill in (1.0, np.nan, 2.0):
+        inputs = np.ones((8, 2, 1), "float32")
+        inputs[3] = fill
+        model.train_on_batch(inputs, Y)
+        places.append(np.array(state))
+    assert np.isfinite(places).all()
+    # "b" has no part in the first step and the third.
+    assert (places[0] != 0).all()
+    np.testing.assert_array_equal(places[1][3], places[0][3])
+    assert (places[2] != places[1]).all()

@@ -51,6 +51,19 @@ def test_two_sources_with_labels_of_their_own_teach_both_tasks():
     assert history["val_b_accuracy"][-1] > 0.9
 
 
+def test_the_first_epoch_of_a_mixture_is_what_is_evaluated():
+    model = model_of()
+    held_out = mixture(seed=1)
+    expected = model.evaluate(held_out.dataset(), return_dict=True, verbose=0)
+    assert model.evaluate(held_out, return_dict=True, verbose=0) == expected
+    history = model.fit(
+        mixture(), epochs=1, validation_data=held_out, verbose=0
+    ).history
+    after = model.evaluate(held_out, return_dict=True, verbose=0)
+    for key, value in after.items():
+        assert history[f"val_{key}"] == [pytest.approx(value, rel=1e-6)]
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_fit_draws_each_epoch_as_the_mixture_plans_it(steps):
     seen = []

@@ -160,10 +160,13 @@ def test_what_is_not_prepared_is_one_sentence_at_once(name, offline, tmp_path):
 
 
 @pytest.mark.parametrize("name", ours.__all__)
-def test_each_builder_has_its_pages(name):
+def test_each_builder_has_its_pages(name, tmp_path):
     builder = getattr(ours, name)
     folder = pathlib.Path(builder.code_path).parent
     for page in ("README.md", "TAGS.txt"):
         assert (folder / page).stat().st_size
+    assert "icence" in (folder / "README.md").read_text("utf-8")
+    info = builder(data_dir=tmp_path).info.as_proto
+    assert info.redistribution_info.license
     if name != "Scenes":  # of nobody else
         assert "@" in (folder / "CITATIONS.bib").read_text("utf-8")

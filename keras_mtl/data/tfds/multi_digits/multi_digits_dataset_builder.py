@@ -80,6 +80,7 @@ class MultiDigits(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
             ),
             supervised_keys=("image", {"left": "left", "right": "right"}),
             homepage="https://arxiv.org/abs/1710.09829",
+            license="CC BY-SA 3.0 (MNIST), MIT (Fashion-MNIST)",
             # Pairs are drawn at random already; in order, the end of "train"
             # can be held out without sharing an image with its beginning.
             disable_shuffling=True,

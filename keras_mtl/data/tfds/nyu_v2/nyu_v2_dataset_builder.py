@@ -62,6 +62,7 @@ class NyuV2(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
                 {"segmentation": "segmentation", "depth": "depth"},
             ),
             homepage=HOMEPAGE,
+            license="For research.",
             disable_shuffling=True,
         )
 
