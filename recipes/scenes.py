@@ -40,6 +40,12 @@ enlarged crops of 699 of the 795 training pictures; the other 96, in runs of 12,
 are for validation. It has not been measured; a picture has three times the
 pixels of a drawn one.
 
+    keras-mtl compare recipes/scenes.py --data tfds --data-dir DIR
+
+takes any data set of TensorFlow Datasets that has boxes, once it is prepared
+there: PASCAL VOC 2007, or what `BOXED`, below, names. Tasks are the boxes, and
+which classes of objects there are. It has not been measured.
+
 With `PRETRAINED = "imagenet"`, below, features come from the MobileNetV2 of
 `keras.applications`, with its weights; `FROZEN` keeps some of its layers as
 they are, and `BACKBONE_RATE` lets the others learn slower than what is new.
@@ -49,6 +55,8 @@ random ones. What they are worth here has not been measured.
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import keras
@@ -61,6 +69,7 @@ from keras_mtl.data import (
     SCENE_CLASSES,
     draw_scenes,
     load_nyu_v2,
+    tasks_from_tfds,
 )
 from keras_mtl.heads import (
     AbsoluteRelativeError,
@@ -83,6 +92,12 @@ SCENES = {
     "test": (16500, 1000),
 }
 CROPS = 16000  # of the training pictures of NYUv2
+# The data set of `--data tfds`: any with boxes, the features that hold them
+# and their classes, and the splits to learn from, to validate and to test.
+BOXED, PLACES, KINDS = "voc/2007", "objects/bbox", "objects/label"
+SPLITS = ("train", "validation", "test")
+# How many classes boxes have, in the data that was loaded last.
+objects_have = {"classes": len(OBJECT_CLASSES)}
 BATCH, EPOCHS = 16, 5
 STEPS = EPOCHS * CROPS // BATCH
 # "imagenet" or a file of weights: features are then MobileNetV2's.
@@ -97,6 +112,9 @@ BACKBONE_LAYERS = ("Conv1", "bn_Conv1", "expanded_conv_", "block_")
 
 def load(source: str, data_dir: str | None) -> keras_mtl.Splits:
     """Pictures `(n, height, width, 3)`, uint8, and the labels of each task."""
+    objects_have["classes"] = len(OBJECT_CLASSES)
+    if source == "tfds":
+        return boxed(data_dir)
     return nyu_v2(data_dir) if source == "nyu_v2" else scenes()
 
 
@@ -199,6 +217,46 @@ def crops(part: dict[str, Any], count: int) -> dict[str, Any]:
     return made
 
 
+def boxed(data_dir: str | None) -> keras_mtl.Splits:
+    """Pictures of `BOXED`, brought to one size; `truth` has their boxes."""
+    found = tasks_from_tfds(
+        BOXED,
+        {"boxes": (PLACES, KINDS), "present": KINDS},
+        inputs="image",
+        kinds={"present": "multilabel"},
+        data_dir=data_dir,
+        size=NYU_V2_SIZE,
+        stride=STRIDE,
+    )
+    objects_have["classes"] = found.tasks["present"].units
+    train, validation, test = map(found.dataset, SPLITS)
+    return keras_mtl.Splits(
+        train.shuffle(1000, seed=0).batch(BATCH).prefetch(2),
+        validation.batch(BATCH),
+        test.batch(BATCH),
+        truth={
+            part: {"boxes": boxes_in(found.builder, split)}
+            for part, split in zip(
+                ("validation", "test"), SPLITS[1:], strict=True
+            )
+        },
+    )
+
+
+def boxes_in(builder: Any, split: str) -> tuple[list[Any], list[Any]]:
+    """Boxes `(n, 4)` in pixels and classes `(n,)` of each picture."""
+    height, width = NYU_V2_SIZE
+    boxes, classes = [], []
+    for row in builder.as_dataset(split=split).as_numpy_iterator():
+        places, kinds = (
+            reduce(getitem, path.split("/"), row) for path in (PLACES, KINDS)
+        )
+        # Top, left, bottom, right from 0 to 1, as TFDS has them.
+        boxes.append(places[:, [1, 0, 3, 2]] * [width, height, width, height])
+        classes.append(kinds)
+    return boxes, classes
+
+
 def build(hp: Any, tasks: keras_mtl.TaskSet) -> keras_mtl.MultiTaskModel:
     """A tower of a stem and two more blocks, and a head for each task.
 
@@ -228,7 +286,12 @@ def build(hp: Any, tasks: keras_mtl.TaskSet) -> keras_mtl.MultiTaskModel:
     options = {} if sharing == "hard_sharing" else {"depth": 1}
     return keras_mtl.builders.registry[sharing](
         keras.Input((None, None, 3), dtype="uint8", name="image"),
-        tasks,
+        [
+            OF_OBJECTS[name](objects_have["classes"])
+            if name in OF_OBJECTS
+            else task
+            for name, task in tasks.items()
+        ],
         blocks,
         **options,
     )
@@ -361,6 +424,39 @@ class SlowerBackbone(keras.optimizers.Adam):
         return {**super().get_config(), "backbone_rate": self.backbone_rate}
 
 
+def boxes_task(classes: int) -> keras_mtl.Task:
+    """Where objects are, and how large."""
+    return keras_mtl.Task(
+        "boxes",
+        "regression",
+        # Sizes are a few cells here, not tens of them as in the paper.
+        loss=CenterNetLoss(size_weight=1.0),
+        head=DetectionHead(classes, hidden=32),
+        metrics=[],
+    )
+
+
+def present_task(classes: int) -> keras_mtl.Task:
+    """Which classes of objects there are."""
+    return keras_mtl.Task(
+        "present",
+        "multilabel",
+        units=classes,
+        head=keras.Sequential(
+            [
+                keras.layers.GlobalMaxPooling2D(),
+                keras.layers.Dense(
+                    classes, activation="sigmoid", dtype="float32"
+                ),
+            ]
+        ),
+        metrics=[keras.metrics.AUC(name="auc")],
+    )
+
+
+OF_OBJECTS = {"boxes": boxes_task, "present": present_task}
+
+
 def segmentation_task(name: str, classes: Sequence[str]) -> keras_mtl.Task:
     """A class for each pixel, judged by the mean overlap of classes."""
     number = len(classes)
@@ -396,12 +492,15 @@ def decode(maps: Any) -> Any:
 
 def deploy(model: Any) -> Any:
     """The model for use: boxes, a class for each pixel, metres."""
-    size = NYU_V2_SIZE if "rooms" in model.output else SIZE
+    drawn = not {"rooms", "present"} & {*model.output}
+    size = SIZE if drawn else NYU_V2_SIZE
     inputs = keras.Input((*size, 3), dtype="uint8", name="image")
     outputs = {}
     for name, maps in model(inputs).items():
         if name == "boxes":
             outputs.update(decode(maps))
+        elif name == "present":
+            outputs[name] = maps
         elif name == "depth":
             outputs[name] = keras.ops.squeeze(maps, axis=-1)
         else:
@@ -414,13 +513,16 @@ def pictures(model: Any, x: Any, truth: Any) -> dict[str, Any]:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    x = x[:4]
+    # Those of TFDS come in batches.
+    x = x[:4] if isinstance(x, np.ndarray) else next(iter(x))[:4].numpy()
     found = deploy(model).predict(x, verbose=0)
     columns: list[tuple[str, Callable[..., Any], Iterable[Any]]] = [
         ("picture", draw_boxes, [(image, [], []) for image in x])
     ]
     names: Sequence[str] = ()
     for task in model.output:
+        if task == "present":
+            continue  # nothing to draw
         right = truth[task]
         if task == "boxes":
             keys = ("boxes", "classes", "scores")
@@ -477,6 +579,7 @@ def draw_boxes(
     from matplotlib.patches import Rectangle
 
     axes.imshow(image)
+    first = SCENE_CLASSES.index(OBJECT_CLASSES[0])
     scores = np.ones(len(boxes)) if scores is None else scores
     for box, label, score in zip(boxes, classes, scores, strict=True):
         if score >= 0.3:
@@ -488,7 +591,7 @@ def draw_boxes(
                     bottom - top,
                     fill=False,
                     linewidth=2,
-                    color=colour(SCENE_CLASSES.index(OBJECT_CLASSES[label])),
+                    color=colour(first + label),
                 )
             )
 
@@ -506,16 +609,10 @@ def draw_depth(axes: Any, depth: Any, furthest: float) -> Any:
 recipe = keras_mtl.Recipe(
     name="scenes",
     tasks=[
-        keras_mtl.Task(
-            "boxes",
-            "regression",
-            # Sizes are a few cells here, not tens of them as in the paper.
-            loss=CenterNetLoss(size_weight=1.0),
-            head=DetectionHead(len(OBJECT_CLASSES), hidden=32),
-            metrics=[],
-        ),
+        boxes_task(len(OBJECT_CLASSES)),
         segmentation_task("segmentation", SCENE_CLASSES),
         segmentation_task("rooms", NYU_V2_CLASSES),
+        present_task(len(OBJECT_CLASSES)),
         keras_mtl.Task(
             "depth",
             "regression",
@@ -530,6 +627,7 @@ recipe = keras_mtl.Recipe(
     sources={
         "scenes": ("boxes", "segmentation", "depth"),
         "nyu_v2": ("rooms", "depth"),
+        "tfds": ("boxes", "present"),
     },
     load=load,
     build=build,

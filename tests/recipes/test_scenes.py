@@ -5,10 +5,12 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 import keras_mtl
 from keras_mtl.analysis.training import build_model, evaluate, train_once
 from keras_mtl.data import draw_scenes
+from keras_mtl.heads import encode_boxes
 from keras_mtl.recipe import load_recipe
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -284,6 +286,107 @@ def test_crops_belong_to_their_labels(page):
         scales.append(ratios.mean())
         np.testing.assert_allclose(ratios, ratios[0], rtol=1e-5)
     assert 1 <= min(scales) < 1.1 and 1.4 < max(scales) <= 1.5
+
+
+class Cups(tfds.core.GeneratorBasedBuilder):
+    """Four pictures of two sizes, each with one box more than the last."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=features.FeaturesDict(
+                {
+                    "image": features.Image(shape=(None, None, 3)),
+                    "objects": features.Sequence(
+                        {
+                            "bbox": features.BBoxFeature(),
+                            "label": features.ClassLabel(
+                                names=["cup", "pan", "jug"]
+                            ),
+                        }
+                    ),
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {
+            name: self._generate_examples()
+            for name in ("train", "validation", "test")
+        }
+
+    def _generate_examples(self):
+        for i in range(4):
+            yield (
+                i,
+                {
+                    "image": np.full((40 + 20 * (i % 2), 60, 3), i, "uint8"),
+                    "objects": [
+                        {
+                            "bbox": tfds.features.BBox(
+                                ymin=0.25 * j, xmin=0.0, ymax=0.25 * j + 0.25,
+                                xmax=0.5,
+                            ),
+                            "label": j % 3,
+                        }
+                        for j in range(i)
+                    ],
+                },
+            )  # fmt: skip
+
+
+@pytest.fixture
+def cups(recipe, page, monkeypatch, tmp_path):
+    """The recipe for boxes of TFDS, and its data."""
+    builder = Cups(data_dir=tmp_path)
+    builder.download_and_prepare()
+    monkeypatch.setitem(page, "BOXED", builder)
+    monkeypatch.setitem(page, "objects_have", {"classes": 4})
+    return recipe.for_source("tfds"), recipe.load("tfds", None)
+
+
+def test_boxes_of_a_tfds_data_set(cups, page):
+    _, splits = cups
+    ((x, y),) = splits.test
+    truth = splits.truth["test"]
+    assert x.shape == (4, 96, 128, 3) and x.dtype == "uint8"
+    cell = page["STRIDE"]
+    for number, maps, present, places, kinds in zip(
+        x.numpy()[:, 0, 0, 0].tolist(), y["boxes"], y["present"],
+        *truth["boxes"], strict=True,
+    ):  # fmt: skip
+        assert kinds.tolist() == [j % 3 for j in range(number)]
+        expected = [[0, 24 * j, 64, 24 * j + 24] for j in range(number)]
+        np.testing.assert_allclose(places, np.reshape(expected, (-1, 4)))
+        np.testing.assert_allclose(
+            maps,
+            encode_boxes(places, kinds, 3, (96 // cell, 128 // cell), cell),
+            atol=1e-6,
+        )
+        assert present.numpy().tolist() == [number > c for c in range(3)]
+    maps = y["boxes"].numpy()
+    assert page["map_50"](given(boxes=maps), {"boxes": maps}, truth) == 1
+
+
+@pytest.mark.slow
+def test_a_model_of_boxes_of_a_tfds_data_set(cups):
+    recipe, splits = cups
+    model, _, _ = train_once(recipe, splits, recipe.tasks, seed=0, epochs=1)
+    assert {k: v.shape[1:] for k, v in model.output.items()} == {
+        "boxes": (None, None, 3 + 4),
+        "present": (3,),
+    }
+    measures = evaluate(model, recipe, splits, "test", recipe.tasks)
+    assert 0 <= measures["boxes_map_50"] <= 1
+    assert 0 <= measures["present_auc"] <= 1
+    inputs = splits.test.map(lambda x, y: x)
+    truth = splits.truth["test"]
+    (figure,) = recipe.pictures(model, inputs, truth).values()
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["picture", "boxes", "truth"]
 
 
 def test_absent_photographs_are_said(recipe, tmp_path):

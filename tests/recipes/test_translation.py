@@ -206,6 +206,47 @@ def test_a_single_language_reads_its_own_tokens(splits, french):
         assert not np.allclose(after, before), name
 
 
+@pytest.mark.parametrize(
+    "sharing",
+    ["cross_stitch", pytest.param("soft_sharing", marks=pytest.mark.slow)],
+)
+def test_other_ways_share_the_english_words_alone(recipe, splits, sharing):
+    tasks = keras_mtl.TaskSet([recipe.tasks["de"], recipe.tasks["fr"]])
+    model = build_model(recipe, tasks, sharing=sharing)
+    german, french = (
+        {v.path for v in variables}
+        for variables in model.variables_by_task().values()
+    )
+    assert "subwords/embeddings" in german & french
+    context = {
+        path
+        for path in german
+        if path.startswith(("de_context/", "fr_context/"))
+    }
+    assert context
+    assert (context <= french) is (sharing == "cross_stitch")
+    # What stands behind the end of a sentence is not read.
+    x = splits.test[0]
+    shorter = {name: x[name][:2, :30] for name in model.input}
+    assert not x["en"][:2, 30:].any()
+    whole = {**shorter, "en": x["en"][:2]}
+    expected = model(shorter)
+    for task, found in model(whole).items():
+        np.testing.assert_allclose(found, expected[task], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_other_ways_write_strings(recipe, page, splits):
+    tasks = keras_mtl.TaskSet([recipe.tasks["de"], recipe.tasks["fr"]])
+    model = build_model(recipe, tasks, sharing="cross_stitch")
+    english = tf.constant(splits.truth["test"]["en"][:4])
+    found = recipe.deploy(model).predict(english, verbose=0)
+    few = {name: values[:4] for name, values in splits.test[0].items()}
+    for language in tasks:
+        expected = page["translate"](model, few, language)
+        assert [text.decode() for text in found[language]] == expected
+
+
 def test_missing_packages_are_said_before_training(page):
     with pytest.raises(ModuleNotFoundError, match=r"tokenzers\. .*\[recipes\]"):
         page["require"]("tokenzers", "sacrebleu")

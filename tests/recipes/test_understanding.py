@@ -200,6 +200,21 @@ def test_the_deployed_model_of_intents_alone(page, recipe):
     assert list(deployed.output) == ["intent"]
 
 
+@pytest.mark.parametrize(
+    ("sharing", "common"), [("cross_stitch", True), ("soft_sharing", False)]
+)
+def test_other_ways_have_an_encoder_for_each_task(recipe, sharing, common):
+    model = build_model(recipe, recipe.tasks, sharing=sharing)
+    intent, slots = (
+        {id(v) for v in variables}
+        for variables in model.variables_by_task().values()
+    )
+    assert bool(intent & slots) is common
+    encoders = [model.get_layer(f"{task}_encoder") for task in recipe.tasks]
+    for one, two in zip(*(e.get_weights() for e in encoders), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 @pytest.mark.slow
 def test_the_deployed_model_is_exported(page, model, tmp_path):
     path = keras_mtl.export(page["deploy"](model), tmp_path / "understanding")
