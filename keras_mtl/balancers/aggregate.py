@@ -43,7 +43,8 @@ def aggregate(
 
     Raises:
         ValueError: The Jacobian has no two axes, is empty or is not finite;
-            `losses` or `present` are missing or of another length.
+            `losses` or `present` are missing, of another length or, where
+            a task is present, not finite.
 
     Example:
     >>> direction, weights = aggregate("imtlg", [[-4.0, 1.0], [6.0, 1.0]])
@@ -73,6 +74,7 @@ def aggregate(
     if present is None:
         present = np.ones(num_tasks, dtype=bool)
     present = ops.cast(_vector(present, num_tasks, "present"), "bool")
+    _check_losses(losses, present)
     if method.needs_positive_losses:
         present = ops.logical_and(present, losses > 0)
     rows = ops.where(present[:, None], rows, ops.zeros_like(rows))
@@ -137,6 +139,18 @@ def _vector(value: Any, num_tasks: int, argument: str) -> Any:
             f"rows of `jacobian`. Received: shape {tuple(value.shape)}"
         )
     return value
+
+
+def _check_losses(losses: Any, present: Any) -> None:
+    if not hasattr(losses, "numpy"):
+        return  # Inside a compiled graph there are no values to look at yet.
+    bad = ops.logical_and(present, ops.logical_not(ops.isfinite(losses)))
+    places = np.flatnonzero(ops.convert_to_numpy(bad)).tolist()
+    if places:
+        raise ValueError(
+            f"`losses` must be finite. Received: NaN or infinity in {places}. "
+            "Tasks without a loss are those that `present` leaves out."
+        )
 
 
 def _check_jacobian(rows: Any) -> None:

@@ -21,6 +21,8 @@ class AveragingBalancer(GradientBalancer):
         update_every: Solve for the weights every so many steps.
     """
 
+    task_arguments = ("preference",)
+
     def __init__(
         self,
         reduction: str = "mean",

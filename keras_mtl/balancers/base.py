@@ -36,13 +36,25 @@ class Balancer(keras.layers.Layer):
     # treats such a task as absent, counts that, and says so.
     needs_positive_losses = False
 
+    # Arguments that may hold a number for each task, by task or in their order.
+    task_arguments: tuple[str, ...] = ()
+
     def bind(self, tasks: TaskSet) -> None:
         """Tells the tasks, in the order of every vector. Called once."""
         self.tasks = tasks
 
     def build(self, input_shape: Sequence[int]) -> None:
-        """Creates the state for `input_shape == (T,)`."""
+        """Creates the state for `input_shape == (T,)`.
+
+        Raises:
+            ValueError: An argument does not suit the tasks.
+        """
         self.num_tasks = int(input_shape[0])
+        if self.task_arguments:
+            config = self.get_config()
+            for argument in self.task_arguments:
+                if config[argument] is not None:
+                    self.per_task(config[argument], argument)
         self.built = True
 
     def get_build_config(self) -> None:

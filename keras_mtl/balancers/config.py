@@ -45,6 +45,8 @@ class ConFIG(GradientBalancer):
         LibMTL has none.
     """
 
+    task_arguments = ("preference",)
+
     def __init__(
         self,
         preference: float | Sequence[float] | Mapping[str, float] = 1.0,

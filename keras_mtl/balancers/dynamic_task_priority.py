@@ -48,6 +48,8 @@ class DynamicTaskPriority(LossBalancer):
         LibMTL has none; TorchJD has none.
     """
 
+    task_arguments = ("gamma",)
+
     def __init__(
         self,
         gamma: float | Sequence[float] | Mapping[str, float] = 1.0,

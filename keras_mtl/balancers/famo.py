@@ -52,6 +52,7 @@ class FAMO(LossBalancer):
     """
 
     needs_positive_losses = True
+    task_arguments = ("min_losses",)
 
     def __init__(
         self,

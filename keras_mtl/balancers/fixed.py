@@ -30,9 +30,12 @@ class Fixed(LossBalancer):
     [-1.0, 1.5]
 
     Reference:
-        Caruana, "Multitask Learning", Machine Learning 28, 1997. LibMTL's EW
-        and TorchJD's Sum are the case c = 1; TorchJD's Mean is c = 1/T.
+        Caruana, "Multitask Learning", Machine Learning 28, 1997,
+        https://doi.org/10.1023/A:1007379606734. LibMTL's EW and TorchJD's Sum
+        are the case c = 1; TorchJD's Mean is c = 1/T.
     """
+
+    task_arguments = ("weights",)
 
     def __init__(
         self,

@@ -41,6 +41,8 @@ class GradDrop(CoordinateBalancer):
         has one leak; TorchJD's agrees with this on a Jacobian.
     """
 
+    task_arguments = ("leak",)
+
     def __init__(
         self,
         leak: float | Sequence[float] | Mapping[str, float] = 0.0,

@@ -29,8 +29,9 @@ class GradNorm(GradientBalancer):
         alpha: How much faster tasks that are behind should be made to train;
             0 makes all gradients equally long.
         learning_rate: Step of the weights.
-        wrt: Where the norms are taken; by default at the features, as in the
-            paper, at the cost of one backward pass.
+        wrt: Where the norms are taken; by default at the features, at the cost
+            of one backward pass. The paper takes them at the weights of the
+            last shared layer.
 
     Example:
     >>> from keras_mtl.balancers import aggregate

@@ -34,8 +34,8 @@ class IMTLG(GradientBalancer):
     [0.5923, 0.4077]
 
     Reference:
-        Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021
-        (openreview IMPnRXEWpvr; no arXiv version). LibMTL inverts a
+        Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021,
+        https://openreview.net/forum?id=IMPnRXEWpvr. LibMTL inverts a
         (T−1)×(T−1) matrix and raises on duplicate rows; TorchJD uses the
         pseudo-inverse of G, and zero weights where their sum vanishes.
     """

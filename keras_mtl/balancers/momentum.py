@@ -46,9 +46,9 @@ class Momentum(Wrapper):
     Reference:
         Zhou, Zhang, Jiang, Zhong, Gu and Zhu, "On the Convergence of
         Stochastic Multi-Objective Gradient Manipulation and Beyond", NeurIPS
-        2022 (no arXiv version), where α grows toward 1 as the learning rate
-        falls; here it stays. LibMTL has no such wrapper; TorchJD's CRMOGM
-        starts at the first weights, too, or at given ones.
+        2022, https://openreview.net/forum?id=ScwfQ7hdwyP, where α grows toward
+        1 as the learning rate falls; here it stays. LibMTL has no such wrapper;
+        TorchJD's CRMOGM starts at the first weights, too, or at given ones.
     """
 
     def __init__(

@@ -48,6 +48,8 @@ class NashMTL(GradientBalancer):
         more on parallel and badly scaled rows.
     """
 
+    task_arguments = ("preference",)
+
     def __init__(
         self,
         max_norm: float | None = 1.0,

@@ -47,9 +47,12 @@ class PBI(PreferenceBalancer):
     Reference:
         Zhang and Li, "MOEA/D: A Multiobjective Evolutionary Algorithm Based
         on Decomposition", IEEE Transactions on Evolutionary Computation
-        11(6), 2007. LibMTL has none; TorchJD's PBI agrees, but adds 1e-12
-        under the root of d₂ in place of a rule for the ray itself.
+        11(6), 2007, https://doi.org/10.1109/TEVC.2007.892759. LibMTL has none;
+        TorchJD's PBI agrees, but adds 1e-12 under the root of d₂ in place of a
+        rule for the ray itself.
     """
+
+    task_arguments = ("preference", "ideal")
 
     def __init__(
         self,

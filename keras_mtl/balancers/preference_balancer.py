@@ -16,6 +16,8 @@ class PreferenceBalancer(LossBalancer):
             the proportions count. None for an even preference.
     """
 
+    task_arguments: tuple[str, ...] = ("preference",)
+
     def __init__(
         self,
         preference: Sequence[float] | Mapping[str, float] | None,
@@ -25,20 +27,14 @@ class PreferenceBalancer(LossBalancer):
         super().__init__(name=name, **kwargs)
         self.preference = None if preference is None else _positive(preference)
 
-    def build(self, input_shape: Sequence[int]) -> None:
-        """Holds the preference against the tasks."""
-        super().build(input_shape)
-        self._chosen()
-
     def shares(self, losses: Any, present: Any) -> Any:
         """The preference `(T,)`, summing to 1 over the present tasks."""
-        shares = ops.convert_to_tensor(self._chosen(), dtype=losses.dtype)
+        chosen = 1.0 if self.preference is None else self.preference
+        shares = ops.convert_to_tensor(
+            self.per_task(chosen, "preference"), dtype=losses.dtype
+        )
         shares = ops.where(present, shares, ops.zeros_like(shares))
         return shares / ops.maximum(ops.sum(shares), 1e-30)
-
-    def _chosen(self) -> list[float]:
-        chosen = 1.0 if self.preference is None else self.preference
-        return self.per_task(chosen, "preference")
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -46,6 +46,8 @@ class PreferenceTchebycheff(PreferenceBalancer):
         but the smooth one.
     """
 
+    task_arguments = ("preference", "ideal")
+
     def __init__(
         self,
         preference: Sequence[float] | Mapping[str, float],

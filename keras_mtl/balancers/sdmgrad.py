@@ -45,8 +45,8 @@ class SDMGrad(GradientBalancer):
     Reference:
         Xiao, Ban and Ji, "Direction-oriented Multi-objective Learning",
         NeurIPS 2023, arXiv:2305.18409. LibMTL's and TorchJD's SDMGrad rescale
-        always; LibMTL takes a third batch for d and β = 5, TorchJD does not
-        divide J₁J₂ᵀ by the lengths.
+        always; LibMTL takes a third batch for d and β = 5, TorchJD leaves the
+        batches to the caller.
     """
 
     double_sampled = True

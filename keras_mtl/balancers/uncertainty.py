@@ -45,6 +45,8 @@ class Uncertainty(LossBalancer):
         for every task and starts at s = −0.5; TorchJD's takes a = ½, too.
     """
 
+    task_arguments = ("coefficients",)
+
     def __init__(
         self,
         coefficients: float

@@ -320,8 +320,9 @@ def make(case: Case, variant: dict[str, Any], tasks: Any) -> Any:
     """A new balancer for the given task numbers, or for so many tasks."""
     if isinstance(tasks, int):
         tasks = range(tasks)
+    values = [_TASK_VALUES[t % len(_TASK_VALUES)] for t in tasks]
     arguments = {
-        key: [_TASK_VALUES[t] for t in tasks] if value is PER_TASK else value
+        key: values if value is PER_TASK else value
         for key, value in variant.items()
     }
     if variant.get("groups") is EVEN_AND_ODD:

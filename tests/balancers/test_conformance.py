@@ -1,6 +1,7 @@
 """Every contract, run over every balancer and variant."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -16,8 +17,9 @@ from keras_mtl.balancers import (
     TrackingBalancer,
     aggregate,
 )
+from keras_mtl.tasks import Task, TaskSet
 
-from .cases import CASES, KINDS, jacobian, make
+from .cases import CASES, KINDS, PER_TASK, ROWS, jacobian, make
 
 LOSSES = np.array([0.7, 1.9, 0.4, 1.1, 0.2, 3.0, 0.9, 0.5])
 
@@ -164,6 +166,24 @@ def test_config_round_trip(row):
     assert len(revived.get_weights()) == len(method.get_weights())
 
 
+@pytest.mark.parametrize(
+    ("case", "variant"),
+    [row for row in ROWS if PER_TASK in row[1].values()],
+    ids=lambda value: getattr(value, "name", "per_task"),
+)
+def test_arguments_by_task_are_held_against_the_tasks(case, variant):
+    method = make(case, variant, 3)
+    with pytest.raises(ValueError, match="one number for each of the 4 tasks"):
+        build(method, 4)
+
+
+def test_misspelt_tasks_are_told_before_training():
+    method = balancers.Fixed({"a": 1.0, "aeg": 2.0})
+    method.bind(TaskSet([Task("a", "binary"), Task("age", "binary")]))
+    with pytest.raises(ValueError, match=r"`weights`.*'aeg'.*mean 'age'"):
+        method.build((2,))
+
+
 def test_state_is_saved_and_restored(row):
     method, other = make(*row, 3), make(*row, 3)
     rows, losses = jacobian(3), LOSSES[:3]
@@ -235,3 +255,5 @@ def test_docstring_names_use_formula_and_source(row):
     doc = type(make(*row, 2)).__doc__
     for part in ("Example:", "Reference:", "LibMTL", "TorchJD"):
         assert part in doc, part
+    source = doc.partition("Reference:")[2]
+    assert re.search(r"arXiv:\d{4}\.\d{4,5}|doi:10\.|https://", source)

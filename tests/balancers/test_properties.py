@@ -353,6 +353,7 @@ def test_wrong_arguments_are_told(make, message):
         (("gradnorm", ROWS), "`losses` is needed by GradNorm"),
         (("mgda", ROWS, None, [True]), "`present` must hold one value"),
         (("fixed", ROWS, [1.0]), "`losses` must hold one value"),
+        (("fixed", ROWS, [1.0, np.nan]), r"`losses` must be finite.* in \[1\]"),
         ((Fixed([1.0]), ROWS, [1.0, 2.0]), "`weights` must hold one number"),
         (("mdga", ROWS), "Did you mean 'mgda'"),
     ],

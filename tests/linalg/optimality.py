@@ -164,7 +164,8 @@ def _hull_point(gram):
     root = vectors * np.sqrt(values.clip(0))
     inverse = lengths.min() / lengths
     point, _ = nnls(
-        np.vstack([root.T, inverse]), np.append(np.zeros(len(gram)), 1.0)
+        np.vstack([root.T, inverse]),
+        np.append(np.zeros(len(gram)), 1.0),
     )
     weights = point * inverse
     return weights / weights.sum()

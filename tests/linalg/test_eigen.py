@@ -10,7 +10,8 @@ from .matrices import random_rows
 
 def check(gram, dtype, compiled):
     function = tf.function(eigenpairs, jit_compile=compiled, autograph=False)
-    values, vectors = map(np.float64, function(tf.constant(gram, dtype)))
+    found = function(tf.constant(gram, dtype))
+    values, vectors = (np.asarray(part, "float64") for part in found)
     gram = gram.astype(dtype).astype("float64")
     tolerance = 40 * np.finfo(dtype).eps
     largest = np.linalg.norm(gram, 2)
