@@ -181,7 +181,10 @@ def _sizes(variables: list) -> str:
 
 
 def paper(doc: str) -> str:
-    """A link to the arXiv or DOI of the reference, else title and year."""
+    """A link to the arXiv or DOI of the reference, else title and year.
+
+    These lead to its address, if the reference has one.
+    """
     reference = " ".join(doc.partition("Reference:")[2].split())
     if found := re.search(r"arXiv:(\d{4}\.\d{4,5})", reference):
         return f"[{found[1]}](https://arxiv.org/abs/{found[1]})"
@@ -190,7 +193,9 @@ def paper(doc: str) -> str:
     title = re.search(r'"([^"]+)"', reference)
     year = re.search(r"\b(19|20)\d\d\b", reference)
     parts = [title[1] if title else "", year[0] if year else ""]
-    return ", ".join(filter(None, parts)) or "—"
+    text = ", ".join(filter(None, parts)) or "—"
+    url = re.search(r"https://[^\s,]+[^\s,.;]", reference)
+    return f"[{text}]({url[0]})" if url else text
 
 
 def step_times() -> dict[str, str]:
