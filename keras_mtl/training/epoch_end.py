@@ -86,19 +86,21 @@ class EpochEnd(keras.callbacks.Callback):
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _warn_of_weights(self, epoch: int) -> None:
-        # A balancer keeps them good. Without one a loss need not show what a
-        # NaN among the inputs did: ReLU makes 0 of it.
-        model = self.model
-        if model.balancer is not None or self._told_of_weights:
-            return
-        if weights_are_finite(model):
+        # A loss need not show what a NaN among the inputs, or in the midst of
+        # the shared part, did to them: ReLU makes 0 of it.
+        if self._told_of_weights or weights_are_finite(self.model):
             return
         self._told_of_weights = True
+        guard = (
+            ' balancer="fixed" is the same sum of losses and keeps steps with '
+            "such inputs from the weights."
+            if self.model.balancer is None
+            else ""
+        )
         warnings.warn(
             f"Weights are NaN or infinite after epoch {epoch + 1}, though the "
-            "losses are finite. Look for NaN in the inputs, or for a learning "
-            'rate that is too high. balancer="fixed" is the same sum of losses '
-            "and keeps such steps from the weights.",
+            "losses are not. Look for NaN in the inputs, for a layer whose "
+            f"gradient is not finite, or for too high a learning rate.{guard}",
             RuntimeWarning,
             stacklevel=2,
         )

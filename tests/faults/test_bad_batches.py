@@ -315,3 +315,24 @@ def test_without_a_balancer_it_is_said_and_the_good_model_is_kept(tmp_path):
     assert not finite(model)
     assert path.read_bytes() == before
     assert finite(load_checkpoint(path)[0])
+
+
+class Breaking(keras.layers.Layer):
+    """Passes values on, and NaN back."""
+
+    def call(self, inputs):
+        return _nan_gradient(inputs)
+
+
+def test_what_breaks_in_the_midst_of_the_shared_part_is_told_of():
+    inputs = keras.Input((4,))
+    shared = Breaking()(keras.layers.Dense(6, name="low")(inputs))
+    model = MultiTaskModel(
+        inputs,
+        {name: keras.layers.Dense(1, name=name)(shared) for name in "ab"},
+    )
+    model.compile("sgd", loss="mse", balancer="uncertainty")
+    x = np.ones((BATCH, 4), "float32")
+    y = {name: np.ones((BATCH, 1), "float32") for name in "ab"}
+    with pytest.warns(RuntimeWarning, match="Weights are NaN .* epoch 1"):
+        model.fit(x, y, batch_size=BATCH, verbose=0)
